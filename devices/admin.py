@@ -1,0 +1,154 @@
+"""The admin of credential profiles and devices. Secrets go in and never come out."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from devices import services
+from devices.credentials import payload_encrypted_for, protocol_change_check
+from devices.models import CredentialProfile, Device, DeviceStatus, StatusChange
+from devices.plugins import plugin_ids
+from nms_project.errors import InvalidInput
+
+
+class CredentialForm(forms.ModelForm[CredentialProfile]):
+    payload = forms.CharField(
+        required=False,
+        widget=forms.PasswordInput(attrs={"size": 80, "autocomplete": "new-password"}),
+        help_text="A JSON object for the protocol's plugin. Leave it empty to keep the stored secret.",
+    )
+
+    class Meta:
+        model = CredentialProfile
+        fields = ("name", "description", "protocol")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["protocol"] = forms.ChoiceField(choices=[(name, name) for name in plugin_ids()])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if "protocol" not in cleaned:
+            return cleaned
+        stored = self.instance if self.instance.pk else None
+        try:
+            if stored:
+                original = CredentialProfile.objects.get(pk=stored.pk)
+                protocol_change_check(original, cleaned["protocol"])
+                stored = original
+            self.encrypted = payload_encrypted_for(stored, cleaned["protocol"], cleaned.get("payload"))
+        except InvalidInput as error:
+            for name, texts in error.fields.items():
+                self.add_error(name, texts)
+        return cleaned
+
+
+@admin.register(CredentialProfile)
+class CredentialProfileAdmin(admin.ModelAdmin[CredentialProfile]):
+    form = CredentialForm
+    list_display = ("name", "protocol", "description", "updated_at")
+    list_filter = ("protocol",)
+    search_fields = ("name", "description")
+
+    def save_model(self, request: HttpRequest, obj: CredentialProfile, form: Any, change: bool) -> None:
+        obj.encrypted_payload = form.encrypted
+        super().save_model(request, obj, form, change)
+
+
+class StatusChangeInline(admin.TabularInline[StatusChange, Device]):
+    model = StatusChange
+    fields = ("at", "old_status", "new_status", "reason")
+    readonly_fields = fields
+    can_delete = False
+    extra = 0
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[StatusChange]:
+        return super().get_queryset(request).select_related("device")
+
+
+@admin.register(Device)
+class DeviceAdmin(admin.ModelAdmin[Device]):
+    list_display = (
+        "hostname",
+        "ip_address",
+        "port",
+        "plugin_id",
+        "status",
+        "last_verdict",
+        "last_polled_at",
+        "status_reason",
+    )
+    list_filter = ("status", "plugin_id", "should_ping")
+    list_select_related = ("poll_state",)
+    search_fields = ("hostname", "ip_address")
+    actions = ("provision", "deactivate")
+    readonly_fields = (
+        "status",
+        "status_reason",
+        "status_since",
+        "last_verdict",
+        "last_polled_at",
+        "next_poll_at",
+    )
+    inlines = (StatusChangeInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
+        fixed = ("credential_profile", "discovery_profile", "plugin_id") if obj else ("discovery_profile",)
+        return (*self.readonly_fields, *fixed)
+
+    def get_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
+        settable = (
+            "hostname",
+            "ip_address",
+            "plugin_id",
+            "port",
+            "credential_profile",
+            "discovery_profile",
+            "polling_interval_seconds",
+            "should_ping",
+        )
+        return (*settable, *self.readonly_fields) if obj else settable
+
+    @admin.display(description="last verdict")
+    def last_verdict(self, device: Device) -> str:
+        return device.poll_state.last_verdict or "–"
+
+    @admin.display(description="last polled")
+    def last_polled_at(self, device: Device) -> Any:
+        return device.poll_state.last_polled_at
+
+    @admin.display(description="next poll")
+    def next_poll_at(self, device: Device) -> Any:
+        return device.poll_state.next_poll_at
+
+    def save_model(self, request: HttpRequest, obj: Device, form: Any, change: bool) -> None:
+        """Through the services, which keep the run state beside the device."""
+        fields = {name: form.cleaned_data[name] for name in form.changed_data}
+        if change:
+            services.device_update(obj, **fields)
+        else:
+            created = services.device_create(**{name: form.cleaned_data[name] for name in form.cleaned_data})
+            obj.pk = created.pk
+
+    @admin.action(description="Provision: poll from now on")
+    def provision(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        done = sum(
+            services.device_provision(device_id=pk, interval_seconds=None)
+            for pk in queryset.values_list("pk", flat=True)
+        )
+        self.message_user(request, f"{done} device(s) are polled from now on.", messages.SUCCESS)
+
+    @admin.action(description="Deactivate: stop polling")
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        reason = f"deactivated by {request.user}"
+        done = sum(
+            services.device_take_off(device_id=pk, status=DeviceStatus.INACTIVE, reason=reason)
+            for pk in queryset.values_list("pk", flat=True)
+        )
+        self.message_user(request, f"{done} device(s) are not polled any more.", messages.SUCCESS)

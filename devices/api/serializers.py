@@ -1,0 +1,153 @@
+"""Shapes of credential profiles and devices on the wire."""
+
+from typing import Any
+
+from django.apps import apps
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from devices import services
+from devices.credentials import HIDDEN, payload_encrypted_for, protocol_change_check
+from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, DeviceStatus
+from devices.plugins import plugin_find, plugin_ids
+from plugins.registry import ICMP
+
+
+@extend_schema_field({"oneOf": [{"type": "object"}, {"type": "string"}]})
+class PayloadField(serializers.Field[Any, Any, str, Any]):
+    """Takes an object or a string; never shows anything but the mask."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data
+
+    def to_representation(self, value: Any) -> str:
+        return HIDDEN
+
+
+class CredentialSerializer(serializers.ModelSerializer[CredentialProfile]):
+    payload = PayloadField(source="encrypted_payload", required=False, allow_null=True)
+
+    class Meta:
+        model = CredentialProfile
+        fields = ("id", "name", "description", "protocol", "payload", "created_at", "updated_at")
+        # Uniqueness is the database's to judge, as a 409: a look before the write would race.
+        extra_kwargs = {"name": {"validators": []}}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        protocol = attrs.get("protocol") or (self.instance.protocol if self.instance else "")
+        if self.instance:
+            protocol_change_check(self.instance, protocol)
+        sent = attrs.pop("encrypted_payload", None)
+        attrs["encrypted_payload"] = payload_encrypted_for(self.instance, protocol, sent)
+        return attrs
+
+
+IMMUTABLE = ("credential_profile", "discovery_profile")
+
+
+class DeviceSerializer(serializers.ModelSerializer[Device]):
+    hostname = serializers.CharField(max_length=255, required=False)
+    ip_address = serializers.IPAddressField()
+    plugin_id = serializers.CharField(max_length=32, required=False)
+    port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
+    credential_profile_id = serializers.PrimaryKeyRelatedField(
+        source="credential_profile", queryset=CredentialProfile.objects.all()
+    )
+    discovery_profile_id = serializers.PrimaryKeyRelatedField(
+        source="discovery_profile",
+        # By name: discovery stands above devices, which must not import it.
+        queryset=apps.get_model("discovery", "DiscoveryProfile")._default_manager.all(),
+        required=False,
+        allow_null=True,
+    )
+    status = serializers.ChoiceField(
+        choices=[choice for choice in DeviceStatus.choices if choice[0] != DeviceStatus.ERROR], required=False
+    )
+    last_polled_at = serializers.DateTimeField(source="poll_state.last_polled_at", read_only=True)
+    last_verdict = serializers.CharField(source="poll_state.last_verdict", read_only=True)
+    next_poll_at = serializers.DateTimeField(source="poll_state.next_poll_at", read_only=True)
+
+    class Meta:
+        model = Device
+        fields = (
+            "id",
+            "hostname",
+            "ip_address",
+            "plugin_id",
+            "port",
+            "credential_profile_id",
+            "discovery_profile_id",
+            "polling_interval_seconds",
+            "should_ping",
+            "status",
+            "status_reason",
+            "status_since",
+            "last_polled_at",
+            "last_verdict",
+            "next_poll_at",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = ("status_reason", "status_since")
+        extra_kwargs = {"polling_interval_seconds": {"required": False}, "should_ping": {"required": False}}
+        validators: list[Any] = []  # a taken address is the database's to find, as a 409
+
+    def to_representation(self, instance: Device) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        shown["status"] = instance.status  # `error` is shown, though nobody can set it
+        return shown
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if self.instance is None:
+            self._fill_defaults(attrs)
+        else:
+            self._check_immutable(attrs)
+        self._check_plugin_and_port(attrs)
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> Device:
+        return services.device_create(**validated_data)
+
+    def update(self, instance: Device, validated_data: dict[str, Any]) -> Device:
+        return services.device_update(instance, **validated_data)
+
+    def _fill_defaults(self, attrs: dict[str, Any]) -> None:
+        attrs.setdefault("plugin_id", attrs["credential_profile"].protocol)
+        attrs.setdefault("hostname", attrs["ip_address"])
+        plugin = plugin_find(attrs["plugin_id"])
+        if plugin is not None:
+            attrs.setdefault("port", plugin.default_port)
+
+    def _check_immutable(self, attrs: dict[str, Any]) -> None:
+        for name in IMMUTABLE:
+            if name in attrs and attrs[name] != getattr(self.instance, name):
+                raise serializers.ValidationError({f"{name}_id": ["Cannot be changed after creation."]})
+
+    def _check_plugin_and_port(self, attrs: dict[str, Any]) -> None:
+        plugin_id = attrs.get("plugin_id") or getattr(self.instance, "plugin_id", "")
+        credential = attrs.get("credential_profile") or getattr(self.instance, "credential_profile", None)
+        if credential is not None and plugin_id != credential.protocol:
+            message = f"The credential profile is for {credential.protocol!r}. Use that, or another profile."
+            raise serializers.ValidationError({"plugin_id": [message]})
+        if plugin_find(plugin_id) is None and "plugin_id" in attrs:
+            message = f"There is no plugin {plugin_id!r}. The known ones are: {', '.join(plugin_ids())}."
+            raise serializers.ValidationError({"plugin_id": [message]})
+        if "port" in attrs:
+            port_check(plugin_id, attrs["port"])
+
+
+def port_check(plugin_id: str, port: int) -> None:
+    """0 is for ping-only devices, which have no port, and for them alone."""
+    if plugin_id == ICMP.id and port != 0:
+        raise serializers.ValidationError({"port": ["A ping-only device has port 0."]})
+    if plugin_id != ICMP.id and port == 0:
+        raise serializers.ValidationError({"port": ["Must be from 1 to 65535."]})
+
+
+class ProvisionSerializer(serializers.Serializer[Any]):
+    polling_interval_seconds = serializers.IntegerField(required=False, validators=INTERVAL_VALIDATORS)
+
+
+class ProvisionedSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    device_id = serializers.IntegerField()

@@ -1,0 +1,57 @@
+"""Endpoints of credential profiles and devices."""
+
+from django.http import Http404
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ModelViewSet
+
+from devices import services
+from devices.api.serializers import (
+    CredentialSerializer,
+    DeviceSerializer,
+    ProvisionedSerializer,
+    ProvisionSerializer,
+)
+from devices.models import CredentialProfile, Device
+
+
+class CredentialViewSet(ModelViewSet[CredentialProfile]):
+    """Secrets for the protocols. A payload can be written, never read back."""
+
+    queryset = CredentialProfile.objects.all()
+    serializer_class = CredentialSerializer
+    filterset_fields = ("protocol", "name")
+    search_fields = ("name", "description")
+    ordering_fields = ("id", "name", "protocol", "created_at", "updated_at")
+
+
+class DeviceViewSet(ModelViewSet[Device]):
+    """Monitored hosts."""
+
+    queryset = Device.objects.select_related("poll_state")
+    serializer_class = DeviceSerializer
+    filterset_fields = (
+        "status",
+        "plugin_id",
+        "port",
+        "ip_address",
+        "credential_profile_id",
+        "discovery_profile_id",
+        "should_ping",
+    )
+    search_fields = ("hostname", "ip_address")
+    ordering_fields = ("id", "hostname", "ip_address", "status", "status_since", "created_at", "updated_at")
+
+    @extend_schema(request=ProvisionSerializer, responses={202: ProvisionedSerializer})
+    @action(detail=True, methods=["post"])
+    def provision(self, request: Request, pk: str) -> Response:
+        """Activates the device from any state; it is due at once."""
+        device = self.get_object()
+        form = ProvisionSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        interval = form.validated_data.get("polling_interval_seconds")
+        if not services.device_provision(device_id=device.pk, interval_seconds=interval):
+            raise Http404
+        return Response({"message": "device provisioned", "device_id": device.pk}, status=202)

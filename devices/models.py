@@ -1,0 +1,119 @@
+"""Credential profiles, devices, and the run state the scheduler works on."""
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+MIN_INTERVAL_SECONDS = 10
+MAX_INTERVAL_SECONDS = 86_400
+DEFAULT_INTERVAL_SECONDS = 60
+
+INTERVAL_VALIDATORS = [MinValueValidator(MIN_INTERVAL_SECONDS), MaxValueValidator(MAX_INTERVAL_SECONDS)]
+PORT_VALIDATORS = [MinValueValidator(0), MaxValueValidator(65_535)]
+
+
+class Timestamped(models.Model):
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+
+
+class CredentialProfile(Timestamped):
+    """A secret for one protocol, encrypted at rest; devices/crypto.py alone reads and writes `encrypted_payload`."""
+
+    name = models.CharField(max_length=128, unique=True)
+    description = models.TextField(blank=True, max_length=2_000)
+    protocol = models.CharField(max_length=32, help_text="The id of the plugin that uses it.")
+    encrypted_payload = models.TextField(editable=False)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.protocol})"
+
+
+class DeviceStatus(models.TextChoices):
+    DISCOVERED = "discovered", "discovered"  # found, waits to be provisioned
+    ACTIVE = "active", "active"  # polled
+    INACTIVE = "inactive", "inactive"  # taken off the schedule by health or by a person
+    ERROR = "error", "error"  # cannot be polled by its configuration
+
+
+class Device(Timestamped):
+    hostname = models.CharField(max_length=255)
+    ip_address = models.GenericIPAddressField()
+    plugin_id = models.CharField(max_length=32)
+    port = models.PositiveIntegerField(validators=PORT_VALIDATORS)
+    credential_profile = models.ForeignKey(
+        CredentialProfile, on_delete=models.PROTECT, related_name="devices"
+    )
+    discovery_profile = models.ForeignKey(
+        "discovery.DiscoveryProfile", on_delete=models.PROTECT, null=True, blank=True, related_name="devices"
+    )
+    polling_interval_seconds = models.PositiveIntegerField(
+        default=DEFAULT_INTERVAL_SECONDS, validators=INTERVAL_VALIDATORS
+    )
+    should_ping = models.BooleanField(default=True, help_text="Ask fping first; poll only what answers.")
+    status = models.CharField(
+        max_length=16, choices=DeviceStatus.choices, default=DeviceStatus.DISCOVERED, db_index=True
+    )
+    status_reason = models.CharField(max_length=500, blank=True)
+    status_since = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["ip_address", "port"], name="device_ip_port_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.hostname} ({self.ip_address})"
+
+
+class PollState(models.Model):
+    """Where a device stands in the schedule. Narrow, because polling/claim.py moves each row every interval.
+
+    Its row is made with the device and written by devices/services.py, polling/claim.py and polling/store.py only.
+    """
+
+    device = models.OneToOneField(
+        Device, on_delete=models.CASCADE, primary_key=True, related_name="poll_state"
+    )
+    interval_seconds = models.PositiveIntegerField()
+    # Slots are epoch + grid_offset_ms + k × interval: a hash of the device spreads the load over the interval.
+    grid_offset_ms = models.PositiveIntegerField()
+    next_poll_at = models.DateTimeField(null=True)  # NULL unless the device is active; read by polling/claim.py
+    last_due_at = models.DateTimeField(null=True)
+    lease_due_at = models.DateTimeField(null=True)  # the slot being worked on
+    leased_until = models.DateTimeField(null=True)
+    last_polled_at = models.DateTimeField(null=True)
+    last_verdict = models.CharField(max_length=16, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["next_poll_at"], name="pollstate_due", condition=models.Q(next_poll_at__isnull=False)
+            ),
+            models.Index(
+                fields=["leased_until"],
+                name="pollstate_leased",
+                condition=models.Q(leased_until__isnull=False),
+            ),
+        ]
+
+
+class StatusChange(models.Model):
+    """One row for each change of a device's status: what an operator asks for after the fact."""
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="status_changes")
+    old_status = models.CharField(max_length=16, choices=DeviceStatus.choices, blank=True)
+    new_status = models.CharField(max_length=16, choices=DeviceStatus.choices)
+    reason = models.CharField(max_length=500)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        indexes = [models.Index(fields=["device", "-at"], name="statuschange_device_at")]
+
+    def __str__(self) -> str:
+        return f"{self.old_status or 'new'} → {self.new_status}"

@@ -1,0 +1,176 @@
+"""Writes on devices: creation, status and interval, each with its run state and event row in one transaction.
+
+Status changes are conditional updates: whoever comes second changes nothing. Time is PostgreSQL's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from devices.models import Device, DeviceStatus, PollState, StatusChange
+from devices.schedule import grid_offset_ms, next_slot
+
+MANUAL = "provisioned"
+FOUND = "found by discovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A host that discovery proposes as a device."""
+
+    ip_address: str
+    hostname: str
+
+
+def database_now() -> datetime:
+    """PostgreSQL's clock: machines may disagree about the time, slots and leases may not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        (now,) = cursor.fetchone()
+    assert isinstance(now, datetime)  # noqa: S101 (for the type checker)
+    return now
+
+
+@transaction.atomic
+def device_create(**fields: Any) -> Device:
+    """Creates a device and its run state; an active one is due at once. Raises IntegrityError for a taken address."""
+    now = database_now()
+    device = Device(status_since=now, status_reason="added", **fields)
+    device.save(force_insert=True)
+    _enter([device], now)
+    return device
+
+
+@transaction.atomic
+def devices_register(*, found: Sequence[Found], **common: Any) -> dict[str, tuple[int, bool]]:
+    """Creates the devices that are not there yet; `common` holds the fields they share, `port` and `status` among them.
+
+    Returns {ip address: (device id, created)}. An existing device of the same address and port keeps all its settings. Two
+    sweeps that find the same host at once make one device: the second sees the first's row.
+    """
+    now = database_now()
+    # One order for everybody, so that two sweeps wait for each other instead of dead-locking.
+    ordered = sorted(found, key=lambda host: host.ip_address)
+    addresses = [host.ip_address for host in ordered]
+    port = common["port"]
+    Device.objects.bulk_create(
+        [
+            Device(
+                ip_address=host.ip_address,
+                hostname=host.hostname,
+                status_since=now,
+                status_reason=FOUND,
+                **common,
+            )
+            for host in ordered
+        ],
+        ignore_conflicts=True,
+    )
+    rows = list(Device.objects.filter(ip_address__in=addresses, port=port).select_related("poll_state"))
+    created = [device for device in rows if not hasattr(device, "poll_state")]
+    _enter(created, now)
+    created_ids = {device.pk for device in created}
+    return {str(device.ip_address): (device.pk, device.pk in created_ids) for device in rows}
+
+
+def _enter(devices: Sequence[Device], now: datetime) -> None:
+    """Run state and first event row of new devices."""
+    PollState.objects.bulk_create(
+        PollState(
+            device=device,
+            interval_seconds=device.polling_interval_seconds,
+            grid_offset_ms=grid_offset_ms(device.pk, device.polling_interval_seconds),
+            next_poll_at=now if device.status == DeviceStatus.ACTIVE else None,
+        )
+        for device in devices
+    )
+    StatusChange.objects.bulk_create(
+        StatusChange(device=device, new_status=device.status, reason=device.status_reason, at=now)
+        for device in devices
+    )
+
+
+@transaction.atomic
+def device_provision(*, device_id: int, interval_seconds: int | None, reason: str = MANUAL) -> bool:
+    """Activates a device from any state, due at once. False when there is no such device.
+
+    A new `status_since` also starts its failure count afresh: health counts per period of activity.
+    """
+    device = Device.objects.select_for_update().filter(pk=device_id).first()
+    if device is None:
+        return False
+    now = database_now()
+    if interval_seconds is not None:
+        device.polling_interval_seconds = interval_seconds
+        device.save(update_fields=["polling_interval_seconds", "updated_at"])
+    interval = device.polling_interval_seconds
+    _set_status(device, DeviceStatus.ACTIVE, reason, now)
+    PollState.objects.filter(device_id=device_id).update(
+        next_poll_at=now, interval_seconds=interval, grid_offset_ms=grid_offset_ms(device_id, interval)
+    )
+    return True
+
+
+@transaction.atomic
+def device_take_off(
+    *, device_id: int, status: DeviceStatus, reason: str, active_before: datetime | None = None
+) -> bool:
+    """Takes an active device off the schedule; False when it is not active (any more).
+
+    With `active_before` only if the device has been active since an earlier time: a failure of a slot that was due before the
+    device was provisioned says nothing about it now.
+    """
+    device = Device.objects.select_for_update().filter(pk=device_id, status=DeviceStatus.ACTIVE).first()
+    if device is None or (active_before is not None and device.status_since >= active_before):
+        return False
+    _set_status(device, status, reason, database_now())
+    PollState.objects.filter(device_id=device_id).update(next_poll_at=None)
+    return True
+
+
+@transaction.atomic
+def device_update(device: Device, **fields: Any) -> Device:
+    """Saves the given fields only. A changed interval moves the next slot; a running lease keeps its own."""
+    status = fields.pop("status", None)
+    for name, value in fields.items():
+        setattr(device, name, value)
+    if fields:
+        device.save(update_fields=[*fields, "updated_at"])
+    if "polling_interval_seconds" in fields:
+        _move_slots(device)
+    if status is not None:
+        _change_status(device, DeviceStatus(status))
+    return device
+
+
+def _change_status(device: Device, status: DeviceStatus) -> None:
+    if status == device.status:
+        return
+    if status == DeviceStatus.ACTIVE:
+        device_provision(device_id=device.pk, interval_seconds=None)
+    else:
+        locked = Device.objects.select_for_update().get(pk=device.pk)
+        _set_status(locked, status, "set by a user", database_now())
+        PollState.objects.filter(device_id=device.pk).update(next_poll_at=None)
+    device.refresh_from_db()
+
+
+def _move_slots(device: Device) -> None:
+    interval = device.polling_interval_seconds
+    offset = grid_offset_ms(device.pk, interval)
+    changed = PollState.objects.filter(device=device).exclude(interval_seconds=interval)
+    changed.filter(next_poll_at__isnull=False).update(next_poll_at=next_slot(database_now(), interval, offset))
+    changed.update(interval_seconds=interval, grid_offset_ms=offset)
+
+
+def _set_status(device: Device, status: DeviceStatus, reason: str, now: datetime) -> None:
+    old = device.status
+    device.status, device.status_reason, device.status_since = status, reason[:500], now
+    device.save(update_fields=["status", "status_reason", "status_since", "updated_at"])
+    if old != status:
+        StatusChange.objects.create(
+            device=device, old_status=old, new_status=status, reason=reason[:500], at=now
+        )

@@ -1,0 +1,118 @@
+"""The admin of discovery: profiles to edit and run, runs and results to read."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
+from discovery.selectors import runs_with_progress
+from discovery.services import run_start
+from discovery.targets import target_check
+from nms_project.errors import InvalidInput
+from plugins.registry import ICMP
+
+
+class DiscoveryProfileForm(forms.ModelForm[DiscoveryProfile]):
+    class Meta:
+        model = DiscoveryProfile
+        fields = (
+            "name",
+            "target",
+            "credential_profile",
+            "port",
+            "ping_first",
+            "auto_provision",
+            "polling_interval_seconds",
+        )
+
+    def clean_target(self) -> str:
+        target = str(self.cleaned_data["target"])
+        try:
+            target_check(target, settings.NMS_MAX_TARGETS)
+        except InvalidInput as error:
+            raise forms.ValidationError(error.fields["target"]) from None
+        return target
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        credential, port = cleaned.get("credential_profile"), cleaned.get("port")
+        if credential is not None and port is not None and (credential.protocol == ICMP.id) != (port == 0):
+            self.add_error("port", "Must be 0 for ping only, and from 1 to 65535 otherwise.")
+        return cleaned
+
+
+@admin.register(DiscoveryProfile)
+class DiscoveryProfileAdmin(admin.ModelAdmin[DiscoveryProfile]):
+    form = DiscoveryProfileForm
+    list_display = ("name", "target", "port", "credential_profile", "auto_provision", "updated_at")
+    list_select_related = ("credential_profile",)
+    search_fields = ("name", "target")
+    actions = ("run",)
+
+    @admin.action(description="Run discovery now")
+    def run(self, request: HttpRequest, queryset: QuerySet[DiscoveryProfile]) -> None:
+        for profile in queryset:
+            run = run_start(profile)
+            self.message_user(
+                request, f"Discovery of {profile} started as run {run.pk}.", messages.SUCCESS
+            )
+
+
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(DiscoveryRun)
+class DiscoveryRunAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "profile",
+        "status",
+        "total",
+        "done",
+        "found",
+        "created",
+        "failed",
+        "started_at",
+        "finished_at",
+    )
+    list_filter = ("status",)
+    list_select_related = ("profile",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DiscoveryRun]:
+        return runs_with_progress()
+
+    @admin.display
+    def done(self, run: Any) -> int:
+        return int(run.done)
+
+    @admin.display
+    def found(self, run: Any) -> int:
+        return int(run.found)
+
+    @admin.display
+    def created(self, run: Any) -> int:
+        return int(run.created)
+
+    @admin.display
+    def failed(self, run: Any) -> int:
+        return int(run.failed)
+
+
+@admin.register(DiscoveryResult)
+class DiscoveryResultAdmin(ReadOnlyAdmin):
+    list_display = ("target", "run", "outcome", "hostname", "error_code", "error")
+    list_filter = ("outcome", "error_code")
+    list_select_related = ("run",)
+    search_fields = ("target", "hostname")

@@ -1,0 +1,88 @@
+"""Shapes of discovery profiles, runs and results on the wire."""
+
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from devices.api.serializers import port_check
+from devices.models import CredentialProfile
+from devices.plugins import plugin_find
+from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
+from discovery.targets import target_check
+
+
+class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
+    credential_profile_id = serializers.PrimaryKeyRelatedField(
+        source="credential_profile", queryset=CredentialProfile.objects.all()
+    )
+    port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
+
+    class Meta:
+        model = DiscoveryProfile
+        fields = (
+            "id",
+            "name",
+            "target",
+            "port",
+            "credential_profile_id",
+            "ping_first",
+            "auto_provision",
+            "polling_interval_seconds",
+            "created_at",
+            "updated_at",
+        )
+        extra_kwargs = {"name": {"validators": []}}  # a taken name is the database's to find, as a 409
+
+    def validate_target(self, value: str) -> str:
+        target_check(value, settings.NMS_MAX_TARGETS)
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        credential = attrs.get("credential_profile") or getattr(self.instance, "credential_profile", None)
+        assert credential is not None  # noqa: S101 (required, or kept from the instance)
+        if self.instance is None and "port" not in attrs:
+            plugin = plugin_find(credential.protocol)
+            attrs["port"] = plugin.default_port if plugin else 0
+        if "port" in attrs or "credential_profile" in attrs:
+            port_check(credential.protocol, attrs.get("port", getattr(self.instance, "port", 0)))
+        return attrs
+
+
+class DiscoveryRunSerializer(serializers.ModelSerializer[DiscoveryRun]):
+    profile_id = serializers.IntegerField(read_only=True)
+    done = serializers.IntegerField(read_only=True)
+    found = serializers.IntegerField(read_only=True)
+    created = serializers.IntegerField(read_only=True)
+    failed = serializers.IntegerField(read_only=True)
+
+    class Meta:
+        model = DiscoveryRun
+        fields = (
+            "id",
+            "profile_id",
+            "status",
+            "total",
+            "done",
+            "found",
+            "created",
+            "failed",
+            "error",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
+
+
+class DiscoveryResultSerializer(serializers.ModelSerializer[DiscoveryResult]):
+    device_id = serializers.IntegerField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = DiscoveryResult
+        fields = ("target", "outcome", "error_code", "error", "hostname", "device_id")
+
+
+class RunStartedSerializer(serializers.Serializer[Any]):
+    message = serializers.CharField()
+    profile_id = serializers.IntegerField()
+    run_id = serializers.IntegerField()

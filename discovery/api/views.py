@@ -1,0 +1,63 @@
+"""Endpoints of discovery profiles and their runs."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
+
+from discovery.api.serializers import (
+    DiscoveryProfileSerializer,
+    DiscoveryResultSerializer,
+    DiscoveryRunSerializer,
+    RunStartedSerializer,
+)
+from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
+from discovery.selectors import runs_with_progress
+from discovery.services import run_start
+
+
+class DiscoveryProfileViewSet(ModelViewSet[DiscoveryProfile]):
+    """What to look for, where, and what becomes of it."""
+
+    queryset = DiscoveryProfile.objects.all()
+    serializer_class = DiscoveryProfileSerializer
+    filterset_fields = ("credential_profile_id", "auto_provision", "port")
+    search_fields = ("name", "target")
+    ordering_fields = ("id", "name", "created_at", "updated_at")
+
+    @extend_schema(request=None, responses={202: RunStartedSerializer})
+    @action(detail=True, methods=["post"])
+    def run(self, request: Request, pk: str) -> Response:
+        """Starts a discovery run; follow it at discovery_runs/{run_id}."""
+        profile = self.get_object()
+        run = run_start(profile)
+        body = {"message": "discovery started", "profile_id": profile.pk, "run_id": run.pk}
+        return Response(body, status=202)
+
+
+class DiscoveryRunViewSet(ReadOnlyModelViewSet[DiscoveryRun]):
+    """Runs and their progress."""
+
+    queryset = DiscoveryRun.objects.all()
+    serializer_class = DiscoveryRunSerializer
+    filterset_fields = ("profile_id", "status")
+    ordering_fields = ("id", "created_at", "finished_at")
+
+    def get_queryset(self):  # type: ignore[no-untyped-def]  # the annotated type has no name
+        return runs_with_progress()
+
+    @extend_schema(responses=DiscoveryResultSerializer(many=True))
+    @action(detail=True, serializer_class=DiscoveryResultSerializer, filterset_fields=("outcome", "error_code"))
+    def results(self, request: Request, pk: str) -> Response:
+        """One row for each address that is done."""
+        run = self.get_object_unfiltered()
+        rows = self.filter_queryset(DiscoveryResult.objects.filter(run=run))
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def get_object_unfiltered(self) -> DiscoveryRun:
+        """The run itself, whatever the filters on its results say."""
+        from rest_framework.generics import get_object_or_404
+
+        return get_object_or_404(DiscoveryRun.objects.all(), pk=self.kwargs["pk"])

@@ -1,0 +1,7 @@
+"""The discovery app."""
+
+from django.apps import AppConfig
+
+
+class DiscoveryConfig(AppConfig):
+    name = "discovery"

@@ -1,0 +1,15 @@
+"""Reads of discovery: runs with their progress, which is always a count over the results."""
+
+from django.db.models import Count, Q, QuerySet
+
+from discovery.models import DiscoveryRun, Outcome
+
+
+def runs_with_progress() -> QuerySet[DiscoveryRun]:
+    """Runs annotated with done, found, created and failed."""
+    return DiscoveryRun.objects.annotate(
+        done=Count("results"),
+        found=Count("results", filter=~Q(results__outcome=Outcome.FAILED)),
+        created=Count("results", filter=Q(results__outcome=Outcome.CREATED)),
+        failed=Count("results", filter=Q(results__outcome=Outcome.FAILED)),
+    )

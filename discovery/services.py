@@ -1,0 +1,85 @@
+"""Discovery runs: started, cut into chunks by a cursor, taken up again when they stall, and ended once.
+
+A run never depends on one message: chunks may be handed out twice, results are unique by address, and whatever is lost is
+handed out again by `runs_resume`.
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Coalesce, Now
+
+from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, RunStatus
+from discovery.targets import target_check
+
+CHUNK_ADDRESSES = 256
+CHUNKS_IN_FLIGHT = 4  # of one run, so that a large run leaves workers for others
+STALLED_AFTER = timedelta(seconds=150)  # longer than any sweep task may take
+
+
+def run_start(profile: DiscoveryProfile) -> DiscoveryRun:
+    """Queues a run over the profile's target. Raises InvalidTarget."""
+    target = target_check(profile.target, settings.NMS_MAX_TARGETS)
+    with transaction.atomic():
+        run = DiscoveryRun.objects.create(profile=profile, target=profile.target, total=target.total)
+        transaction.on_commit(lambda: _dispatch(run.pk))
+    return run
+
+
+def chunk_next(run_id: int) -> range | None:
+    """Moves the cursor over the next chunk and returns it as indexes into the target; None when nothing is left."""
+    with transaction.atomic():
+        run = DiscoveryRun.objects.select_for_update().filter(pk=run_id).first()
+        if run is None or run.status not in (RunStatus.QUEUED, RunStatus.RUNNING) or run.cursor >= run.total:
+            return None
+        chunk = range(run.cursor, min(run.cursor + CHUNK_ADDRESSES, run.total))
+        DiscoveryRun.objects.filter(pk=run_id).update(
+            cursor=chunk.stop,
+            status=RunStatus.RUNNING,
+            started_at=Coalesce("started_at", Now()),
+            progressed_at=Now(),
+        )
+    return chunk
+
+
+def run_finish(run_id: int) -> bool:
+    """Ends the run if every address has its result; of several callers one does it."""
+    done = DiscoveryResult.objects.filter(run_id=run_id).count()
+    finished = DiscoveryRun.objects.filter(pk=run_id, status=RunStatus.RUNNING, total__lte=done)
+    return bool(finished.update(status=RunStatus.DONE, finished_at=Now()))
+
+
+def run_fail(run_id: int, reason: str) -> None:
+    """Ends the run early, with what it has found so far."""
+    open_run = DiscoveryRun.objects.filter(pk=run_id, status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
+    open_run.update(status=RunStatus.FAILED, finished_at=Now(), error=reason[:500])
+
+
+def runs_resume() -> int:
+    """Hands out again what runs without progress have left; returns how many were taken up."""
+    stalled = DiscoveryRun.objects.filter(
+        status__in=[RunStatus.QUEUED, RunStatus.RUNNING], progressed_at__lt=Now() - STALLED_AFTER
+    )
+    taken = 0
+    for run_id in stalled.values_list("pk", flat=True):
+        if run_finish(run_id):
+            continue
+        # A conditional update: of two beats one takes the run up.
+        taken += stalled.filter(pk=run_id).update(cursor=0, progressed_at=Now())
+        _dispatch(run_id)
+    return taken
+
+
+def _dispatch(run_id: int) -> None:
+    for _ in range(CHUNKS_IN_FLIGHT):
+        chunk_dispatch(run_id)
+
+
+def chunk_dispatch(run_id: int) -> None:
+    """Sends the next chunk, if there is one, to the discovery workers."""
+    from discovery.tasks import sweep_task  # the tasks import this module
+
+    chunk = chunk_next(run_id)
+    if chunk is not None:
+        sweep_task.delay(run_id, chunk.start, chunk.stop)

@@ -1,0 +1,149 @@
+"""Works on one chunk of a run: ping, probe, register, and one result for each address.
+
+It may be delivered twice, and beside another run over the same addresses: addresses that have their result are left out,
+results are unique by address, and a device is made once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from devices.crypto import payload_decrypt
+from devices.errors import CredentialUnreadable
+from devices.models import DeviceStatus
+from devices.plugins import plugin_find
+from devices.services import Found, devices_register
+from discovery import services
+from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome
+from discovery.names import reverse_names
+from discovery.targets import target_parse
+from plugins.contract import ErrorCode, Operation, Task
+from plugins.registry import ICMP, Plugin
+from polling.errors import FpingFault
+from polling.fping import ping
+from polling.runners import runner_for
+
+START_WITHIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is known of one address: a host name, or why there is none."""
+
+    address: str
+    hostname: str = ""
+    error_code: str = ""
+    error: str = ""
+
+
+def sweep(run_id: int, start: int, stop: int) -> None:
+    """Ends the run, or hands on its next chunk, when this one is through."""
+    run = DiscoveryRun.objects.select_related("profile__credential_profile").filter(pk=run_id).first()
+    if run is None:
+        return
+    todo = _unfinished(run, start, stop)
+    try:
+        for probes in _probe(run.profile, todo):
+            _record(run, probes)
+    except (FpingFault, CredentialUnreadable) as error:
+        services.run_fail(run_id, str(error))
+        return
+    if not services.run_finish(run_id):
+        services.chunk_dispatch(run_id)
+
+
+def _unfinished(run: DiscoveryRun, start: int, stop: int) -> list[str]:
+    addresses = list(target_parse(run.target).addresses(start, stop - start))
+    finished = run.results.filter(target__in=addresses).values_list("target", flat=True)
+    done = set(map(str, finished))
+    return [address for address in addresses if address not in done]
+
+
+def _probe(profile: DiscoveryProfile, addresses: Sequence[str]) -> Iterator[list[Probe]]:
+    plugin = plugin_find(profile.credential_profile.protocol)
+    if plugin is None:
+        error = f"the plugin {profile.credential_profile.protocol!r} is not installed"
+        yield [Probe(address, error_code=ErrorCode.INTERNAL, error=error) for address in addresses]
+        return
+    is_ping_only = plugin.id == ICMP.id
+    alive: Sequence[str] = addresses
+    if profile.ping_first or is_ping_only:
+        echoes = ping(addresses)
+        alive = [address for address in addresses if echoes[address].is_alive]
+        yield [
+            Probe(address, error_code=ErrorCode.UNREACHABLE, error="no answer to ping")
+            for address in addresses
+            if not echoes[address].is_alive
+        ]
+    if is_ping_only:
+        names = reverse_names(alive)
+        yield [Probe(address, hostname=names.get(address, address)) for address in alive]
+    else:
+        yield from _ask_plugin(plugin, profile, alive)
+
+
+def _ask_plugin(
+    plugin: Plugin, profile: DiscoveryProfile, addresses: Sequence[str]
+) -> Iterator[list[Probe]]:
+    credentials = payload_decrypt(profile.credential_profile.encrypted_payload)
+    by_request = {uuid4().hex: address for address in addresses}
+    tasks = [
+        Task(
+            request_id=request_id,
+            target=address,
+            port=profile.port,
+            credentials=credentials,
+            timeout_seconds=settings.NMS_PLUGIN_TIMEOUT_SECONDS,
+            operation=Operation.DISCOVERY,
+        )
+        for request_id, address in by_request.items()
+    ]
+    for results in runner_for(plugin).run(tasks, start_within_seconds=START_WITHIN_SECONDS):
+        probes = []
+        for result in results:
+            address = by_request[result.request_id]
+            if result.success and result.hostname:
+                probes.append(Probe(address, hostname=result.hostname))
+            else:
+                code = result.error_code or ErrorCode.PROTOCOL
+                error = result.error or "the host did not tell its name"
+                probes.append(Probe(address, error_code=code, error=error))
+        yield probes
+
+
+@transaction.atomic
+def _record(run: DiscoveryRun, probes: Sequence[Probe]) -> None:
+    """Devices and results in one transaction: a kill in between would turn a created device into a known one."""
+    profile = run.profile
+    found = [Found(probe.address, probe.hostname) for probe in probes if probe.hostname]
+    devices = devices_register(
+        found=found,
+        port=profile.port,
+        plugin_id=profile.credential_profile.protocol,
+        credential_profile=profile.credential_profile,
+        discovery_profile=profile,
+        polling_interval_seconds=profile.polling_interval_seconds,
+        should_ping=True,
+        status=DeviceStatus.ACTIVE if profile.auto_provision else DeviceStatus.DISCOVERED,
+    )
+    rows = []
+    for probe in probes:
+        device_id, is_created = devices.get(probe.address, (None, False))
+        reached = Outcome.CREATED if is_created else Outcome.KNOWN
+        rows.append(
+            DiscoveryResult(
+                run=run,
+                target=probe.address,
+                outcome=reached if probe.hostname else Outcome.FAILED,
+                error_code=probe.error_code,
+                error=probe.error[:500],
+                hostname=probe.hostname,
+                device_id=device_id,
+            )
+        )
+    DiscoveryResult.objects.bulk_create(rows, ignore_conflicts=True)
+    DiscoveryRun.objects.filter(pk=run.pk).update(progressed_at=Now())

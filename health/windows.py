@@ -1,0 +1,76 @@
+"""Failure windows in Redis: one hash a device, changed by one server-side script only. Keys are built here alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+
+from nms_project.redis_client import redis_client
+
+SCRIPT = (Path(__file__).parent / "lua" / "failure_record.lua").read_text(encoding="utf-8")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed slot of an active device. `since` is when the device became active: the period the failure belongs to."""
+
+    device_id: int
+    due_at: datetime
+    since: datetime
+    interval_seconds: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What became of one failure: `count` is 0 for one that had been counted before."""
+
+    failure: Failure
+    count: int
+    has_tripped: bool
+
+
+def key(device_id: int) -> str:
+    return f"nms:failures:{device_id}"
+
+
+def effective_window(interval_seconds: int) -> int:
+    """Seconds. Twice the interval at least, or a device polled rarely could never reach the threshold."""
+    return max(int(settings.NMS_FAILURE_WINDOW_SECONDS), 2 * interval_seconds)
+
+
+def failures_count(failures: Sequence[Failure]) -> list[Counted]:
+    """Feeds the failures in the order of their slots. Raises redis.RedisError when Redis is away."""
+    ordered = sorted(failures, key=lambda failure: failure.due_at)
+    with redis_client().pipeline(transaction=False) as pipeline:
+        script = pipeline.register_script(SCRIPT)
+        for failure in ordered:
+            window = effective_window(failure.interval_seconds)
+            script(
+                keys=[key(failure.device_id)],
+                args=[
+                    _microseconds(failure.due_at),
+                    _microseconds(failure.since),
+                    window * 1_000_000,
+                    settings.NMS_FAILURE_THRESHOLD,
+                    2 * window,
+                ],
+            )
+        answers = pipeline.execute()
+    return [
+        Counted(failure, int(count), bool(tripped))
+        for failure, (count, tripped) in zip(ordered, answers, strict=True)
+    ]
+
+
+def failures_forget(device_ids: Sequence[int]) -> None:
+    """Deletes the records of devices. Raises redis.RedisError when Redis is away."""
+    if device_ids:
+        redis_client().delete(*map(key, device_ids))
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)

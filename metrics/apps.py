@@ -1,0 +1,7 @@
+"""The metrics app."""
+
+from django.apps import AppConfig
+
+
+class MetricsConfig(AppConfig):
+    name = "metrics"

@@ -1,0 +1,160 @@
+"""What all endpoints share: the shape of errors, pagination, and routes that answer with and without a trailing slash."""
+
+import logging
+from typing import Any
+
+import redis
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db.models import ProtectedError
+from django.http import Http404, JsonResponse
+from kombu.exceptions import OperationalError as BrokerError
+from rest_framework import exceptions
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.response import Response
+from rest_framework.routers import DefaultRouter
+from rest_framework.views import set_rollback
+
+from nms_project.errors import NMSError
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+OUTAGES = (OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError, BrokerError)
+
+CODES = {
+    400: "invalid",
+    401: "not_authenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    429: "throttled",
+    503: "unavailable",
+}
+MESSAGES = {
+    400: "The request is not valid.",
+    404: "There is no such object.",
+    503: "A server this request needs is away. Try again shortly.",
+}
+
+
+def error_body(status: int, message: str, fields: dict[str, list[str]] | None = None) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": CODES.get(status, "error"), "message": message, "status": status}
+    if fields:
+        error["fields"] = fields
+    return {"error": error}
+
+
+def exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:
+    """Maps every error that a caller can provoke to the one JSON shape; what is left is a bug and stays a 500."""
+    if isinstance(exception, OUTAGES):
+        set_rollback()
+        logger.warning("a request failed because a server is away: %s", type(exception).__name__)
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return Response(error_body(503, MESSAGES[503]), status=503, headers=headers)
+    translated = _translate(exception)
+    if translated is None:
+        return None
+    set_rollback()
+    status, message, fields, headers = translated
+    return Response(error_body(status, message, fields), status=status, headers=headers)
+
+
+def _translate(
+    exception: Exception,
+) -> tuple[int, str, dict[str, list[str]] | None, dict[str, str]] | None:
+    """(status, message, fields, headers)"""
+    match exception:
+        case exceptions.ValidationError():
+            fields = _flatten(exception.detail)
+            return 400, _summary(fields), fields, {}
+        case exceptions.APIException():
+            return exception.status_code, _sentence(exception), None, _headers(exception)
+        case Http404():
+            return 404, MESSAGES[404], None, {}
+        case PermissionDenied():
+            return 403, "You may not do this.", None, {}
+        case ProtectedError():
+            return 409, _still_referenced(exception), None, {}
+        case IntegrityError():
+            return 409, _already_taken(exception), None, {}
+        case NMSError():
+            return exception.status, str(exception), getattr(exception, "fields", None), {}
+    return None
+
+
+def _sentence(exception: exceptions.APIException) -> str:
+    detail = exception.detail
+    if isinstance(detail, dict):  # SimpleJWT's: {"detail": …, "code": …}
+        return str(detail.get("detail", MESSAGES[400]))
+    return str(detail)
+
+
+def _headers(exception: exceptions.APIException) -> dict[str, str]:
+    headers = {}
+    if getattr(exception, "auth_header", None):
+        headers["WWW-Authenticate"] = str(exception.auth_header)  # type: ignore[attr-defined]  # set by DRF's views
+    if getattr(exception, "wait", None):
+        headers["Retry-After"] = str(int(exception.wait) + 1)  # type: ignore[attr-defined]  # Throttled has it
+    return headers
+
+
+def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
+    """DRF's nested details as {"field.inner": [message, …]}."""
+    if isinstance(detail, dict):
+        flat: dict[str, list[str]] = {}
+        for name, inner in detail.items():
+            flat.update(_flatten(inner, f"{prefix}.{name}" if prefix else str(name)))
+        return flat
+    messages = detail if isinstance(detail, list) else [detail]
+    return {prefix or "non_field_errors": [str(message) for message in messages]}
+
+
+def _summary(fields: dict[str, list[str]]) -> str:
+    name, messages = next(iter(fields.items()))
+    text = messages[0] if messages else MESSAGES[400]
+    return text if name == "non_field_errors" else f"{name}: {text}"
+
+
+def _still_referenced(exception: ProtectedError) -> str:
+    kinds = sorted({str(row._meta.verbose_name) for row in exception.protected_objects})
+    return f"It is still used by {len(exception.protected_objects)} object(s): {', '.join(kinds)}."
+
+
+UNIQUE_MESSAGES = {
+    "device_ip_port_unique": "A device with this ip_address and port exists already.",
+    "devices_credentialprofile_name": "A credential profile with this name exists already.",
+    "discovery_discoveryprofile_name": "A discovery profile with this name exists already.",
+}
+
+
+def _already_taken(exception: IntegrityError) -> str:
+    """Says which rule was broken in our words: database text stays in the log."""
+    diagnostics = getattr(exception.__cause__, "diag", None)
+    constraint = str(getattr(diagnostics, "constraint_name", "") or "")
+    for prefix, message in UNIQUE_MESSAGES.items():
+        if constraint.startswith(prefix):
+            return message
+    return "The change conflicts with another object."
+
+
+def outage_response() -> JsonResponse:
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return JsonResponse(error_body(503, MESSAGES[503]), status=503, headers=headers)
+
+
+class PageNumbers(PageNumberPagination):
+    page_size_query_param = "page_size"
+    max_page_size = 1_000
+
+
+class SlashOptionalRouter(DefaultRouter):
+    """Clients that exist send no trailing slash; DRF's own pages link with one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trailing_slash = "/?"

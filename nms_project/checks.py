@@ -1,0 +1,38 @@
+"""System checks over several settings at once."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+LONGEST_TASK_SECONDS = 120
+
+
+@register()
+def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
+    """A message that comes back while its task still runs is worked on twice."""
+    if settings.NMS_VISIBILITY_TIMEOUT_SECONDS >= LONGEST_TASK_SECONDS:
+        return []
+    from django.core.checks import Warning as CheckWarning
+
+    return [
+        CheckWarning(
+            f"NMS_VISIBILITY_TIMEOUT_SECONDS is {settings.NMS_VISIBILITY_TIMEOUT_SECONDS}, "
+            f"shorter than the longest task ({LONGEST_TASK_SECONDS} s).",
+            hint="Messages may be worked on twice; nothing is stored twice. Use it in tests only.",
+            id="nms.W001",
+        )
+    ]
+
+
+@register(deploy=True)
+def check_production_servers(**_: Any) -> list[CheckMessage]:
+    if not (settings.NMS_EMBEDDED_POSTGRES or settings.NMS_EMBEDDED_REDIS):
+        return []
+    return [
+        Error(
+            "The embedded PostgreSQL or Redis is in use.",
+            hint="Set DATABASE_URL and REDIS_URL in production.",
+            id="nms.E001",
+        )
+    ]

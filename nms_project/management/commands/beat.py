@@ -1,0 +1,19 @@
+"""Celery's beat. Any number may run: what they send is harmless when doubled."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from nms_project import celery_app
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()
+    help = "Sends the ticks of nms_project/schedule.py."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # The in-memory scheduler: nothing it could remember matters, and there is no file to go bad.
+        command = ["beat"]
+        command += ["--scheduler=celery.beat:Scheduler", "--pidfile=", f"--loglevel={settings.NMS_LOG_LEVEL}"]
+        celery_app.start(command)

@@ -1,0 +1,40 @@
+"""gunicorn, serving API and admin."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.core.wsgi import get_wsgi_application
+from gunicorn.app.base import BaseApplication
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn without its command line: the application is this process's, loaded once before it forks."""
+
+    def load_config(self) -> None:
+        address = settings.NMS_BIND
+        host = f"[{address}]" if ":" in address else address
+        options = {
+            "bind": f"{host}:{settings.NMS_PORT}",
+            "worker_class": "gthread",
+            "workers": settings.NMS_WEB_PROCESSES,
+            "threads": settings.NMS_WEB_THREADS,
+            "timeout": 60,
+            "graceful_timeout": 5,
+            "loglevel": "warning",
+            "preload_app": True,
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return get_wsgi_application()
+
+
+class Command(BaseCommand):
+    help = "Serves the API and the admin on BIND:PORT."
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        Server().run()

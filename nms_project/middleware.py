@@ -1,0 +1,39 @@
+"""Answers that must come before any view: bodies too large, and servers that are away."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from nms_project.api import OUTAGES, error_body, outage_response
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class BodyLimitMiddleware:
+    """413 by the announced length. A body without one (chunked) reads as empty: WSGI gives it no length to read."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isascii() or not length.isdigit():
+            return JsonResponse(error_body(400, "Content-Length must be a number."), status=400)
+        if int(length[:20]) > settings.NMS_MAX_BODY_BYTES:
+            message = f"The body has {length} bytes; at most {settings.NMS_MAX_BODY_BYTES} are accepted."
+            return JsonResponse(error_body(413, message), status=413)
+        return self.get_response(request)
+
+
+class OutageMiddleware:
+    """503 with Retry-After wherever PostgreSQL or Redis is away; DRF's views have the same answer of their own."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return outage_response() if isinstance(exception, OUTAGES) else None

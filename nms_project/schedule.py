@@ -1,0 +1,23 @@
+"""The beat schedule, all of it. Every task here is idempotent and claim-based, so two beats do no harm.
+
+Short work has an interval; what runs hourly or less has a clock time, which a restart cannot push back.
+"""
+
+from typing import Any
+
+from celery.schedules import crontab
+
+from nms_project.queues import Queue
+
+
+def beat_schedule(*, tick_seconds: float) -> dict[str, dict[str, Any]]:
+    return {
+        "claim due devices": _every("polling.tick", tick_seconds, expires=max(2.0, 2 * tick_seconds)),
+        "reset slots of a clock that jumped": _every("polling.reset_slots", 60.0, expires=60),
+        "take up stalled discovery runs": _every("discovery.resume", 30.0, expires=30),
+        "make partitions ahead": _every("metrics.partitions", crontab(minute="7"), expires=3_600),
+    }
+
+
+def _every(task: str, when: Any, *, expires: float) -> dict[str, Any]:
+    return {"task": task, "schedule": when, "options": {"queue": Queue.CONTROL.value, "expires": expires}}

@@ -1,0 +1,270 @@
+"""Settings of the project, read from the environment; docs/settings.md has a row for each."""
+
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import django_stubs_ext
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+
+from nms_project import env, state
+from nms_project.queues import Queue
+from nms_project.schedule import beat_schedule
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+NMS_STATE_DIR = Path(env.text("NMS_STATE_DIR", ".run"))
+if not NMS_STATE_DIR.is_absolute():
+    NMS_STATE_DIR = BASE_DIR / NMS_STATE_DIR
+
+# --- PostgreSQL and Redis: given ones, else the embedded ones that `manage.py run` starts -----------------------------
+
+_embedded = state.endpoints_read(NMS_STATE_DIR)
+DATABASE_URL = env.text("DATABASE_URL")
+REDIS_URL = env.text("REDIS_URL")
+NMS_EMBEDDED_POSTGRES = not DATABASE_URL
+NMS_EMBEDDED_REDIS = not REDIS_URL
+DATABASE_URL = DATABASE_URL or _embedded.get("database_url", "postgresql:///nms?host=/nonexistent")
+REDIS_URL = REDIS_URL or _embedded.get("redis_url", "unix:///nonexistent/redis.sock")
+
+
+def _database(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ImproperlyConfigured(
+            "DATABASE_URL must look like postgresql://user:password@host:5432/name; only PostgreSQL is supported."
+        )
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")) or "nms",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", parts.hostname or ""),
+        "PORT": parts.port or "",
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+        # A server that vanished without a word must not hold a worker for the kernel's two hours.
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+            **options,
+        },
+    }
+
+
+DATABASES = {"default": _database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Keys: an installation of several machines shares them, so they are never made up once a server is given -----------
+
+
+def _key(name: str, file_name: str, value: str, generate: Any) -> str:
+    if value:
+        return value
+    if NMS_EMBEDDED_POSTGRES:
+        return state.secret(NMS_STATE_DIR, file_name, generate)
+    raise ImproperlyConfigured(
+        f"{name} is not set. With DATABASE_URL given, every machine needs the same {name}; "
+        f"docs/settings.md shows how to make one."
+    )
+
+
+SECRET_KEY = _key("NMS_SECRET_KEY", "secret-key", env.text("NMS_SECRET_KEY"), lambda: secrets.token_urlsafe(64))
+NMS_ENCRYPTION_KEYS = _key(
+    "NMS_ENCRYPTION_KEYS",
+    "encryption-keys",
+    env.text("NMS_ENCRYPTION_KEYS"),
+    lambda: Fernet.generate_key().decode("ascii"),
+).split(",")
+
+# --- Web ----------------------------------------------------------------------------------------------------------------
+
+NMS_BIND = env.text("BIND", "127.0.0.1")
+NMS_PORT = env.integer("PORT", 8000, low=1, high=65_535)
+NMS_WEB_PROCESSES = env.integer("NMS_WEB_PROCESSES", 2, low=1, high=64)
+NMS_WEB_THREADS = env.integer("NMS_WEB_THREADS", 8, low=1, high=256)
+DEBUG = env.boolean("NMS_DEBUG", False)
+ALLOWED_HOSTS = env.items("NMS_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.items("NMS_CSRF_TRUSTED_ORIGINS")
+ROOT_URLCONF = "nms_project.urls"
+WSGI_APPLICATION = "nms_project.wsgi.application"
+NMS_MAX_BODY_BYTES = 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = NMS_MAX_BODY_BYTES
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "nms_project",
+    "devices",
+    "metrics",
+    "health",
+    "polling",
+    "discovery",
+]
+MIDDLEWARE = [
+    "nms_project.middleware.BodyLimitMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "nms_project.middleware.OutageMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static"
+WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()  # without collectstatic they come from the packages
+WHITENOISE_AUTOREFRESH = DEBUG
+APPEND_SLASH = True
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "rest_framework:login"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "nms_project.api.PageNumbers",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "nms_project.api.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "NMS",
+    "DESCRIPTION": "Agentless network monitoring: credential and discovery profiles, devices, metrics.",
+    "VERSION": "1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SCHEMA_PATH_PREFIX_TRIM": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "DeviceStatusEnum": "devices.models.DeviceStatus",
+        "RunStatusEnum": "discovery.models.RunStatus",
+    },
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.integer("NMS_JWT_ACCESS_MINUTES", 30, low=1, high=1_440)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.integer("NMS_JWT_REFRESH_DAYS", 7, low=1, high=365)),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+}
+
+# --- Celery -------------------------------------------------------------------------------------------------------------
+
+NMS_VISIBILITY_TIMEOUT_SECONDS = env.integer("NMS_VISIBILITY_TIMEOUT_SECONDS", 300, low=5, high=86_400)
+NMS_TICK_SECONDS = env.number("NMS_TICK_SECONDS", 1.0, low=0.1, high=60)
+NMS_PING_THREADS = env.integer("NMS_PING_THREADS", 32, low=1, high=256)
+NMS_POLL_THREADS = env.integer("NMS_POLL_THREADS", 16, low=1, high=256)
+NMS_STORE_THREADS = env.integer("NMS_STORE_THREADS", 2, low=1, high=64)
+NMS_DISCOVERY_THREADS = env.integer("NMS_DISCOVERY_THREADS", 4, low=1, high=64)
+
+
+def _broker_url(redis_url: str) -> str:
+    """Kombu's spelling of a Redis address: it wants `redis+socket://` where redis-py takes `unix://`."""
+    parts = urlsplit(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
+    database = dict(parse_qsl(parts.query)).get("db", "0")
+    return f"redis+socket://{parts.path}?virtual_host={database}"
+
+
+CELERY_BROKER_URL = _broker_url(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": NMS_VISIBILITY_TIMEOUT_SECONDS,
+    # A Redis that went away must show within seconds, or a publisher hangs in it.
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+}
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_DEFAULT_QUEUE = Queue.CONTROL.value
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 3, "interval_start": 0, "interval_step": 0.5, "interval_max": 1}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = beat_schedule(tick_seconds=NMS_TICK_SECONDS)
+
+# --- Polling ------------------------------------------------------------------------------------------------------------
+
+NMS_POLL_SHARDS = env.integer("NMS_POLL_SHARDS", 2, low=1, high=1_024)
+NMS_BATCH_SIZE = env.integer("NMS_BATCH_SIZE", 250, low=1, high=1_000)
+NMS_CLAIM_LIMIT = env.integer("NMS_CLAIM_LIMIT", 5_000, low=1, high=100_000)
+NMS_MAX_BACKLOG = env.integer("NMS_MAX_BACKLOG", 1_000, low=1, high=1_000_000)
+NMS_PLUGIN_TIMEOUT_SECONDS = env.integer("NMS_PLUGIN_TIMEOUT_SECONDS", 20, low=1, high=60)
+NMS_PLUGIN_IN_FLIGHT = env.integer("NMS_PLUGIN_IN_FLIGHT", 200, low=1, high=10_000)
+NMS_PLUGIN_SILENCE_SECONDS = env.integer("NMS_PLUGIN_SILENCE_SECONDS", 30, low=1, high=600)
+NMS_PLUGINS_DIR = Path(env.text("NMS_PLUGINS_DIR", str(BASE_DIR / "plugins")))
+
+NMS_FPING = env.text("NMS_FPING", "fping")
+NMS_FPING_COUNT = env.integer("NMS_FPING_COUNT", 0, low=0, high=20)
+NMS_FPING_TIMEOUT_MS = env.integer("NMS_FPING_TIMEOUT_MS", 500, low=50, high=2_000)
+NMS_FPING_RETRIES = env.integer("NMS_FPING_RETRIES", 2, low=0, high=5)
+NMS_FPING_INTERVAL_MS = env.integer("NMS_FPING_INTERVAL_MS", 1, low=1, high=100)
+
+# --- Health and discovery -----------------------------------------------------------------------------------------------
+
+NMS_FAILURE_WINDOW_SECONDS = env.integer("NMS_FAILURE_WINDOW_SECONDS", 180, low=1, high=86_400)
+NMS_FAILURE_THRESHOLD = env.integer("NMS_FAILURE_THRESHOLD", 3, low=1, high=100)
+NMS_SUCCESS_RESETS_FAILURES = env.boolean("NMS_SUCCESS_RESETS_FAILURES", False)
+NMS_MAX_TARGETS = env.integer("NMS_MAX_TARGETS", 65_536, low=1, high=16_777_216)
+
+# --- Logging ------------------------------------------------------------------------------------------------------------
+
+NMS_LOG_LEVEL = env.choice("NMS_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
+LOGGING_CONFIG = "nms_project.logs.configure"
+LOGGING = {"level": NMS_LOG_LEVEL}

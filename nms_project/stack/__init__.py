@@ -1,0 +1,1 @@
+"""The embedded stack: PostgreSQL, Redis and the processes of `manage.py run`."""

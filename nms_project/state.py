@@ -1,0 +1,50 @@
+"""The state directory: where the embedded servers live and where generated keys are kept."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+ENDPOINTS_FILE = "endpoints.json"
+
+
+def secret(state_dir: Path, name: str, generate: Callable[[], str]) -> str:
+    """The secret kept in `state_dir`/`name`, generated on first use, readable by its owner only.
+
+    Two processes that start at once agree on one value: the file appears whole, under its own name, or not at all.
+    """
+    path = state_dir / name
+    try:
+        if not path.exists():
+            state_dir.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{name}.{os.getpid()}")
+            draft.touch(mode=0o600)
+            draft.write_text(generate(), encoding="ascii")
+            try:
+                os.link(draft, path)  # fails where another process was first: its value stands
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"NMS_STATE_DIR: {path} cannot be used ({error.strerror}). Name a directory you can write to."
+        ) from error
+
+
+def endpoints_read(state_dir: Path) -> dict[str, str]:
+    """The addresses of the embedded servers, as the process that started them wrote them down."""
+    try:
+        found = json.loads((state_dir / ENDPOINTS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in found.items()}
+
+
+def endpoints_write(state_dir: Path, endpoints: dict[str, str]) -> None:
+    draft = state_dir / f".{ENDPOINTS_FILE}.{os.getpid()}"
+    draft.write_text(json.dumps(endpoints), encoding="utf-8")
+    draft.replace(state_dir / ENDPOINTS_FILE)

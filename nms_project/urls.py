@@ -1,0 +1,48 @@
+"""All routes: the composition root, the one module of the project that knows every app's API."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from rest_framework_simplejwt.views import (
+    TokenBlacklistView,
+    TokenObtainPairView,
+    TokenRefreshView,
+    TokenVerifyView,
+)
+
+from devices.api.views import CredentialViewSet, DeviceViewSet
+from discovery.api.views import DiscoveryProfileViewSet, DiscoveryRunViewSet
+from metrics.api.views import MetricQueryView
+from nms_project.api import SlashOptionalRouter
+from nms_project.views import HealthView, LoginView
+
+router = SlashOptionalRouter()
+router.register("credentials", CredentialViewSet, basename="credential")
+router.register("discovery_profiles", DiscoveryProfileViewSet, basename="discovery-profile")
+router.register("discovery_runs", DiscoveryRunViewSet, basename="discovery-run")
+router.register("devices", DeviceViewSet, basename="device")
+
+api = [
+    re_path(r"^auth/token/?$", TokenObtainPairView.as_view(), name="token"),
+    re_path(r"^auth/token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
+    re_path(r"^auth/token/blacklist/?$", TokenBlacklistView.as_view(), name="token-blacklist"),
+    re_path(r"^auth/token/verify/?$", TokenVerifyView.as_view(), name="token-verify"),
+    re_path(r"^metrics/?$", MetricQueryView.as_view(), name="metric-query"),
+    re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
+    re_path(r"^docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^redoc/?$", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("", include(router.urls)),
+]
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("admin/", admin.site.urls),
+    path("api-auth/", include("rest_framework.urls")),
+    re_path(r"^login/?$", LoginView.as_view(), name="login"),
+    re_path(r"^healthz/?$", HealthView.as_view(), name="healthz"),
+    path("api/v1/", include(api)),
+]
+
+handler404 = "nms_project.views.not_found"
+handler500 = "nms_project.views.server_error"

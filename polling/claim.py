@@ -1,0 +1,124 @@
+"""The scheduler's statements: claim what is due, end what has run out, mend what a jumping clock left.
+
+docs/architecture.md has the rules in words. Any number of schedulers may run them at once: rows that one works on are skipped
+by the others.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, transaction
+
+PING_LEASE_SECONDS = 5
+SLACK_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A slot that this scheduler leased."""
+
+    device_id: int
+    due_at: datetime
+    should_ping: bool
+    plugin_id: str
+
+
+# date_bin puts a moment onto the device's grid: origin + k × interval, exact and in the server.
+#
+# slot: due_at is the latest grid point, or next_poll_at itself where that is later (a device just provisioned is due off its
+#       grid). It never repeats: if it would, it is now. The next one keeps half an interval's distance.
+# moved: without a lease, or with one that ran out, the new slot is leased; a live lease stays as it is.
+# ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`. A slot that has
+#       its answer already keeps it.
+CLAIM = """
+WITH due AS MATERIALIZED (
+    SELECT device_id, interval_seconds, grid_offset_ms, next_poll_at, last_due_at, lease_due_at, leased_until,
+           make_interval(secs => interval_seconds) AS step,
+           timestamptz 'epoch' + make_interval(secs => grid_offset_ms / 1000.0) AS origin
+    FROM devices_pollstate
+    WHERE next_poll_at <= now()
+    ORDER BY next_poll_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), aimed AS (
+    SELECT due.*, greatest(date_bin(step, now(), origin), next_poll_at) AS aimed_at FROM due
+), slot AS MATERIALIZED (
+    SELECT device_id, step, origin, lease_due_at, leased_until,
+           CASE WHEN aimed_at <= last_due_at THEN now() ELSE aimed_at END AS due_at,
+           leased_until > now() AS is_leased
+    FROM aimed
+), moved AS (
+    UPDATE devices_pollstate AS state
+    SET next_poll_at = CASE
+            WHEN date_bin(slot.step, slot.due_at, slot.origin) + slot.step < slot.due_at + slot.step / 2
+            THEN date_bin(slot.step, slot.due_at, slot.origin) + 2 * slot.step
+            ELSE date_bin(slot.step, slot.due_at, slot.origin) + slot.step END,
+        last_due_at = slot.due_at,
+        lease_due_at = CASE WHEN slot.is_leased THEN state.lease_due_at ELSE slot.due_at END,
+        leased_until = CASE WHEN slot.is_leased THEN state.leased_until
+                            ELSE now() + make_interval(secs => %(lease)s) END,
+        last_polled_at = CASE WHEN state.leased_until <= now() THEN state.lease_due_at ELSE state.last_polled_at END,
+        last_verdict = CASE WHEN state.leased_until <= now() THEN 'lost' ELSE state.last_verdict END
+    FROM slot
+    WHERE state.device_id = slot.device_id
+), ledger AS (
+    INSERT INTO polling_verdict (device_id, due_at, kind, attempted)
+    SELECT device_id, CASE WHEN is_leased THEN due_at ELSE lease_due_at END,
+           CASE WHEN is_leased THEN 'overrun' ELSE 'lost' END, false
+    FROM slot
+    WHERE lease_due_at IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+SELECT slot.device_id, slot.due_at, device.should_ping, device.plugin_id, coalesce(slot.is_leased, false)
+FROM slot JOIN devices_device AS device ON device.id = slot.device_id
+"""
+
+EXPIRE = """
+WITH expired AS MATERIALIZED (
+    SELECT device_id, lease_due_at FROM devices_pollstate
+    WHERE leased_until <= now() AND (next_poll_at IS NULL OR next_poll_at > now())
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+), ledger AS (
+    INSERT INTO polling_verdict (device_id, due_at, kind, attempted)
+    SELECT device_id, lease_due_at, 'lost', false FROM expired
+    ON CONFLICT DO NOTHING
+)
+UPDATE devices_pollstate AS state
+SET lease_due_at = NULL, leased_until = NULL, last_polled_at = state.lease_due_at, last_verdict = 'lost'
+FROM expired WHERE state.device_id = expired.device_id
+"""
+
+# After provisioning the next slot may be up to one and a half intervals after the last, so that alone is no sign; a last slot
+# in the future is one.
+RESET = """
+UPDATE devices_pollstate
+SET next_poll_at = date_bin(make_interval(secs => interval_seconds), now(),
+                            timestamptz 'epoch' + make_interval(secs => grid_offset_ms / 1000.0))
+                   + make_interval(secs => interval_seconds)
+WHERE next_poll_at > now() + make_interval(secs => interval_seconds)
+  AND (last_due_at IS NULL OR last_due_at > now()
+       OR next_poll_at > last_due_at + 1.5 * make_interval(secs => interval_seconds))
+"""
+
+
+def slots_claim(*, limit: int, lease_seconds: float) -> tuple[list[Claimed], int]:
+    """Claims up to `limit` due devices; returns the leased slots and how many rows were due, overruns included."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(CLAIM, {"limit": limit, "lease": lease_seconds})
+        rows = cursor.fetchall()
+    return [Claimed(*row[:4]) for row in rows if not row[4]], len(rows)
+
+
+def leases_expire(*, limit: int) -> int:
+    """Gives `lost` to leases that ran out on devices that are not due again; returns how many."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(EXPIRE, {"limit": limit})
+        return int(cursor.rowcount)
+
+
+def slots_reset() -> int:
+    """Moves back slots that lie too far ahead because the clock jumped back; returns how many."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(RESET)
+        return int(cursor.rowcount)

@@ -1,0 +1,16 @@
+"""Errors of the polling app; the tree stands in nms_project/errors.py."""
+
+from nms_project.errors import NMSError
+
+
+class FpingFault(NMSError):
+    """fping itself cannot work (missing, not permitted, wrong arguments): nothing is known about any host."""
+
+    code = "fping"
+
+
+class RunnerClosed(NMSError):
+    """The worker is ending: the tasks under way belong to another one now."""
+
+    code = "runner_closed"
+    retryable = True

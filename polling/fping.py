@@ -1,0 +1,148 @@
+"""The ping stage's probe: one fping process for a batch of addresses, which it reads from stdin.
+
+Exit codes, after fping(8): 0 all reachable, 1 some not, 2 some address not found, 3 bad arguments, 4 system call failure.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from polling.errors import FpingFault
+
+ADDRESS_LINE = re.compile(r"^(?P<address>\S+) is (?P<state>alive|unreachable)(?: \((?P<rtt>[\d.]+) ms\))?")
+COUNT_LINE = re.compile(r"^(?P<address>\S+)\s*: (?P<replies>[\d.\- ]+)$")
+REMEDIES = {
+    2: "an address could not be resolved, although only addresses are given",
+    3: "bad arguments; see NMS_FPING_TIMEOUT_MS, NMS_FPING_RETRIES and NMS_FPING_INTERVAL_MS",
+    4: "it may not open its socket; give it the capability: setcap cap_net_raw+ep /usr/bin/fping",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What fping found out about one address."""
+
+    is_alive: bool
+    rtt_ms: float | None
+    loss_percent: float
+
+
+DEAD = Echo(is_alive=False, rtt_ms=None, loss_percent=100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class FpingOptions:
+    """`count` 0 asks until the first answer; n sends n probes, which gives true loss."""
+
+    binary: str = "fping"
+    count: int = 0
+    timeout_ms: int = 500
+    retries: int = 2
+    interval_ms: int = 1
+
+    def command(self) -> list[str]:
+        common = ["-t", str(self.timeout_ms), "-i", str(self.interval_ms)]
+        if self.count:
+            return [self.binary, "-q", "-C", str(self.count), *common]
+        return [self.binary, "-e", "-r", str(self.retries), *common]
+
+    def deadline_seconds(self, addresses: int) -> float:
+        """Twice what the probes can take when nobody answers, and room for a busy machine."""
+        sending = addresses * self.interval_ms / 1_000 * max(self.count, self.retries + 1)
+        # fping multiplies the time-out by 1.5 for each retry.
+        waiting = self.timeout_ms / 1_000 * sum(1.5**n for n in range(self.retries + 1)) + self.count
+        return 2 * (sending + waiting) + 10
+
+
+def options_from_settings() -> FpingOptions:
+    return FpingOptions(
+        binary=settings.NMS_FPING,
+        count=settings.NMS_FPING_COUNT,
+        timeout_ms=settings.NMS_FPING_TIMEOUT_MS,
+        retries=settings.NMS_FPING_RETRIES,
+        interval_ms=settings.NMS_FPING_INTERVAL_MS,
+    )
+
+
+def ping(addresses: Iterable[str], options: FpingOptions | None = None) -> dict[str, Echo]:
+    """One Echo for each distinct address; an empty list starts nothing.
+
+    Raises FpingFault when fping could not do its work: then no address is down, nothing is known.
+    """
+    unique = list(dict.fromkeys(addresses))
+    if not unique:
+        return {}
+    options = options or options_from_settings()
+    done = _run(options, unique)
+    if done.returncode not in (0, 1):
+        raise FpingFault(_fault(done))
+    # With -C the answers come on stderr, with -e on stdout.
+    found = parse_count(done.stderr) if options.count else parse_first_answer(done.stdout)
+    missing = [address for address in unique if address not in found]
+    if len(missing) == len(unique):
+        raise FpingFault(f"fping ended with {done.returncode} but named no address: {_tail(done.stderr)}")
+    return {address: found.get(address, DEAD) for address in unique}
+
+
+def _run(options: FpingOptions, addresses: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    binary = shutil.which(options.binary)
+    if binary is None:
+        raise FpingFault(f"{options.binary} is not installed: apt-get install fping, or set NMS_FPING.")
+    command = [binary, *options.command()[1:]]
+    try:
+        return subprocess.run(
+            command,
+            input="\n".join(addresses) + "\n",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=options.deadline_seconds(len(addresses)),
+            check=False,
+            env={"PATH": os.defpath, "LC_ALL": "C"},  # none of the service's own keys
+        )
+    except subprocess.TimeoutExpired:
+        raise FpingFault("fping did not end in time and was killed.") from None
+    except OSError as error:
+        raise FpingFault(f"fping could not be started: {error.strerror}.") from None
+
+
+def _fault(done: subprocess.CompletedProcess[str]) -> str:
+    what = REMEDIES.get(done.returncode, "it was killed" if done.returncode < 0 else "unknown exit code")
+    return f"fping ended with {done.returncode}: {what}. {_tail(done.stderr)}".strip()
+
+
+def _tail(text: str) -> str:
+    return text.strip()[-300:]
+
+
+def parse_first_answer(text: str) -> dict[str, Echo]:
+    """Lines like `10.0.0.1 is alive (0.34 ms)` and `10.0.0.2 is unreachable`."""
+    found = {}
+    for line in text.splitlines():
+        match = ADDRESS_LINE.match(line)
+        if match is None:
+            continue
+        is_alive = match["state"] == "alive"
+        rtt = float(match["rtt"]) if match["rtt"] else None
+        found[match["address"]] = Echo(is_alive, rtt, 0.0) if is_alive else DEAD
+    return found
+
+
+def parse_count(text: str) -> dict[str, Echo]:
+    """Lines like `10.0.0.1 : 0.34 - 0.31`, one field a probe, `-` for a lost one; the RTT is the mean of the others."""
+    found = {}
+    for line in text.splitlines():
+        match = COUNT_LINE.match(line)
+        if match is None:
+            continue
+        replies = match["replies"].split()
+        times = [float(reply) for reply in replies if reply != "-"]
+        loss = 100.0 * (len(replies) - len(times)) / len(replies)
+        mean = round(sum(times) / len(times), 3) if times else None
+        found[match["address"]] = Echo(bool(times), mean, loss)
+    return found

@@ -1,0 +1,55 @@
+"""The verdict ledger, and messages that could not be stored."""
+
+from django.db import models
+
+
+class VerdictKind(models.TextChoices):
+    OK = "ok", "ok"
+    PING_FAILED = "ping_failed", "ping failed"
+    POLL_FAILED = "poll_failed", "poll failed"
+    AUTH_FAILED = "auth_failed", "login failed"
+    TIMEOUT = "timeout", "timeout"
+    PLUGIN_ERROR = "plugin_error", "plugin error"  # ours, never the device's
+    OVERRUN = "overrun", "overrun"  # the slot came while the one before was still being worked on
+    LOST = "lost", "lost"  # the lease ran out without an answer
+
+
+# What the scheduler notes by itself gives way to a real answer for the same slot.
+PROVISIONAL = (VerdictKind.OVERRUN, VerdictKind.LOST)
+
+
+class Verdict(models.Model):
+    """The outcome of one slot: exactly one row for each (device, due_at). Partitioned by day of due_at.
+
+    No foreign key to the device: partitions are dropped whole, and a deleted device's rows are dropped at store.
+    """
+
+    pk = models.CompositePrimaryKey("device_id", "due_at")
+    device_id = models.BigIntegerField()
+    due_at = models.DateTimeField()
+    kind = models.CharField(max_length=16, choices=VerdictKind.choices)
+    started_at = models.DateTimeField(null=True)
+    duration_ms = models.FloatField(null=True)
+    rtt_ms = models.FloatField(null=True)
+    loss_percent = models.FloatField(null=True)
+    attempted = models.BooleanField()  # whether the device itself was asked
+    error_code = models.CharField(max_length=16, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        managed = False  # partitioned: its table is made by SQL in the migration
+        db_table = "polling_verdict"
+
+
+class ParkedMessage(models.Model):
+    """A store message that killed its worker again and again: kept for people to look at, out of everybody's way."""
+
+    task_id = models.CharField(max_length=64, unique=True)
+    body = models.JSONField()
+    parked_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-parked_at"]
+
+    def __str__(self) -> str:
+        return self.task_id

@@ -1,0 +1,47 @@
+"""Store messages that kill their worker: counted in Redis while they are worked on, parked in a table at the third time.
+
+An exception is not a kill: the count goes up before the work and down after it, so it stands only where a process died.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import redis
+
+from nms_project.redis_client import redis_client
+from polling.models import ParkedMessage
+
+logger = logging.getLogger(__name__)
+
+MAX_KILLS = 3
+REMEMBER_SECONDS = 86_400
+
+
+def _key(task_id: str) -> str:
+    return f"nms:store:working:{task_id}"
+
+
+@contextmanager
+def kills_counted(task_id: str) -> Iterator[int]:
+    """Yields how many workers have died over this message; 0 while Redis cannot tell."""
+    deaths = 0
+    with suppress(redis.RedisError):
+        with redis_client().pipeline() as pipeline:
+            pipeline.incr(_key(task_id))
+            pipeline.expire(_key(task_id), REMEMBER_SECONDS)
+            deaths = int(pipeline.execute()[0]) - 1
+    try:
+        yield deaths
+    finally:
+        with suppress(redis.RedisError):
+            redis_client().decr(_key(task_id))
+
+
+def message_park(task_id: str, body: Any) -> None:
+    ParkedMessage.objects.get_or_create(task_id=task_id, defaults={"body": body})
+    logger.error(
+        "a store message has killed its worker %d times and is parked: see Parked messages in the admin",
+        MAX_KILLS,
+    )

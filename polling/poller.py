@@ -1,0 +1,92 @@
+"""The poll stage: credentials fetched and decrypted at the last moment, the plugin run, results handed on as they come."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+
+from devices.crypto import payload_decrypt
+from devices.errors import CredentialUnreadable
+from devices.models import CredentialProfile, DeviceStatus
+from devices.plugins import plugin_find
+from devices.services import device_take_off
+from plugins.contract import Task
+from polling.guard import LeasedDevice, still_leased
+from polling.runners import runner_for
+from polling.slots import PingedSlot, Report
+from polling.verdicts import not_attempted, poll_report
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    device: LeasedDevice
+    pinged: PingedSlot
+
+
+def poll_slots(plugin_id: str, slots: Sequence[PingedSlot]) -> Iterator[list[Report]]:
+    """Polls the slots still leased; yields reports about once a second, one for each slot that was started in time."""
+    leased = still_leased([pinged.slot for pinged in slots])
+    jobs = [
+        _Job(leased[pinged.device_id], pinged)
+        for pinged in slots
+        if pinged.device_id in leased and leased[pinged.device_id].plugin_id == plugin_id
+    ]
+    if not jobs:
+        return
+    plugin = plugin_find(plugin_id)
+    if plugin is None:
+        yield _take_off(jobs, f"the plugin {plugin_id!r} is not installed")
+        return
+    secrets, unreadable = _decrypt({job.device.credential_profile_id for job in jobs})
+    broken = [job for job in jobs if job.device.credential_profile_id in unreadable]
+    if broken:
+        yield _take_off(broken, "its stored secret cannot be decrypted")
+    by_request = {uuid4().hex: job for job in jobs if job.device.credential_profile_id in secrets}
+    tasks = [_task(request_id, job, secrets) for request_id, job in by_request.items()]
+    # The plugin's own timeout must still fit into the lease of what starts last.
+    start_within = min(job.device.seconds_left for job in jobs) - settings.NMS_PLUGIN_TIMEOUT_SECONDS / 2
+    started = datetime.now(UTC)
+    for results in runner_for(plugin).run(tasks, start_within_seconds=max(1.0, start_within)):
+        arrived = datetime.now(UTC)
+        yield [
+            poll_report(by_request[result.request_id].pinged, result, started=started, arrived=arrived)
+            for result in results
+        ]
+
+
+def _decrypt(profile_ids: set[int]) -> tuple[dict[int, dict[str, Any]], set[int]]:
+    """The payloads by profile id, and the profiles no key opens. Decrypted values stay in this process and the plugin."""
+    rows = CredentialProfile.objects.filter(pk__in=profile_ids).values_list("pk", "encrypted_payload")
+    payloads: dict[int, dict[str, Any]] = {}
+    unreadable: set[int] = set()
+    for pk, encrypted in rows:
+        try:
+            payloads[pk] = payload_decrypt(encrypted)
+        except CredentialUnreadable:
+            unreadable.add(pk)
+    return payloads, unreadable
+
+
+def _task(request_id: str, job: _Job, secrets: dict[int, dict[str, Any]]) -> Task:
+    return Task(
+        request_id=request_id,
+        target=job.device.ip_address,
+        port=job.device.port,
+        credentials=secrets[job.device.credential_profile_id],
+        timeout_seconds=settings.NMS_PLUGIN_TIMEOUT_SECONDS,
+        device_id=job.device.device_id,
+    )
+
+
+def _take_off(jobs: Sequence[_Job], reason: str) -> list[Report]:
+    """Devices that their configuration keeps from being polled leave the schedule with the reason."""
+    for job in jobs:
+        device_take_off(device_id=job.device.device_id, status=DeviceStatus.ERROR, reason=reason)
+    logger.error("%d devices cannot be polled: %s", len(jobs), reason)
+    return [not_attempted(job.pinged.slot, reason, rtt_ms=job.pinged.rtt_ms) for job in jobs]

@@ -1,0 +1,76 @@
+"""One tick: claim what is due and send it on in batches, to the ping stage or straight to the plugin's shard."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from celery import current_app
+from django.conf import settings
+
+from devices.schedule import device_hash
+from nms_project.queues import Queue, poll_queue, queue_names
+from plugins.registry import ICMP
+from polling.backlog import backlog
+from polling.claim import PING_LEASE_SECONDS, SLACK_SECONDS, Claimed, leases_expire, slots_claim
+from polling.slots import PingedSlot, Slot, to_microseconds
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def lease_seconds() -> float:
+    return PING_LEASE_SECONDS + settings.NMS_PLUGIN_TIMEOUT_SECONDS + SLACK_SECONDS
+
+
+def tick() -> int:
+    """Claims and sends everything that is due; returns how many slots were leased."""
+    waiting = backlog([name for name in queue_names() if name != Queue.CONTROL])
+    if waiting > settings.NMS_MAX_BACKLOG:
+        # What is claimed now could not be worked on before its lease ends.
+        logger.warning(
+            "claiming pauses: %d messages wait, more than NMS_MAX_BACKLOG=%d",
+            waiting,
+            settings.NMS_MAX_BACKLOG,
+        )
+        return 0
+    limit = settings.NMS_CLAIM_LIMIT
+    leased, due = 0, limit
+    while due == limit:
+        slots, due = slots_claim(limit=limit, lease_seconds=lease_seconds())
+        dispatch(slots)
+        leased += len(slots)
+    leases_expire(limit=limit)
+    return leased
+
+
+def dispatch(slots: Sequence[Claimed]) -> None:
+    """Sends leased slots to their first stage. What cannot be sent becomes `lost` when its lease ends."""
+    to_ping: list[Slot] = []
+    to_poll: list[tuple[str, PingedSlot]] = []
+    for claimed in slots:
+        due_us = to_microseconds(claimed.due_at)
+        # Asking is all there is to a ping-only device.
+        if claimed.should_ping or claimed.plugin_id == ICMP.id:
+            to_ping.append(Slot(claimed.device_id, due_us))
+        else:
+            to_poll.append((claimed.plugin_id, PingedSlot(claimed.device_id, due_us, None, None)))
+    for batch in batches(to_ping, settings.NMS_BATCH_SIZE):
+        current_app.send_task("polling.ping", args=[batch], queue=Queue.PING.value)
+    send_to_poll(to_poll)
+
+
+def send_to_poll(slots: Iterable[tuple[str, PingedSlot]]) -> None:
+    """Groups (plugin id, slot) by plugin and shard, so that a device always meets the same plugin process."""
+    groups: dict[tuple[str, int], list[PingedSlot]] = defaultdict(list)
+    for plugin_id, slot in slots:
+        groups[plugin_id, device_hash(slot.device_id) % settings.NMS_POLL_SHARDS].append(slot)
+    for (plugin_id, shard), members in groups.items():
+        for batch in batches(members, settings.NMS_BATCH_SIZE):
+            current_app.send_task("polling.poll", args=[plugin_id, batch], queue=poll_queue(shard))
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
