@@ -1,0 +1,57 @@
+"""The public API as the demo uses it: `requests` and a token, nothing of the project's own code."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+TIMEOUT_SECONDS = 30
+
+
+class Client:
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.session = requests.Session()
+        self.session.trust_env = False  # no proxy between us and loopback
+
+    def is_up(self) -> bool:
+        try:
+            return self.session.get(f"{self.base_url}/healthz", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def login(self, username: str, password: str) -> None:
+        answer = self.session.post(
+            f"{self.base_url}/login",
+            json={"username": username, "password": password},
+            timeout=TIMEOUT_SECONDS,
+        )
+        answer.raise_for_status()
+        self.session.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+
+    def get(self, path: str, **query: Any) -> Any:
+        answer = self.session.get(f"{self.base_url}/api/v1/{path}", params=query, timeout=TIMEOUT_SECONDS)
+        answer.raise_for_status()
+        return answer.json()
+
+    def post(self, path: str, body: Any) -> Any:
+        answer = self.session.post(f"{self.base_url}/api/v1/{path}", json=body, timeout=TIMEOUT_SECONDS)
+        answer.raise_for_status()
+        return answer.json()
+
+    def every(self, path: str, **query: Any) -> Iterator[Any]:
+        """All rows of a list, page by page."""
+        page = 1
+        while True:
+            answer = self.get(path, page=page, page_size=500, **query)
+            yield from answer["results"]
+            if answer["next"] is None:
+                return
+            page += 1
+
+    def ensure(self, path: str, body: dict[str, Any]) -> Any:
+        """The object of this name, created where there is none yet: a second demo finds its data again."""
+        for found in self.every(path, search=body["name"]):
+            if found["name"] == body["name"]:
+                return found
+        return self.post(path, body)
