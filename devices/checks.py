@@ -19,7 +19,7 @@ def check_encryption_keys(**_: Any) -> list[CheckMessage]:
             messages.append(
                 Error(
                     f"NMS_ENCRYPTION_KEYS: key {position} is not a Fernet key.",
-                    hint="Each must be 32 random bytes in URL-safe base64; docs/settings.md shows how to make one.",
+                    hint="Each must be 32 random bytes in URL-safe base64; see docs/settings.md.",
                     id="devices.E001",
                 )
             )

@@ -1,4 +1,6 @@
-"""Rules of credential payloads: accepted forms, validation by the plugin, and when the stored secret stays."""
+"""Rules of credential payloads: accepted forms, validation by the plugin, and when the stored secret
+stays.
+"""
 
 from typing import Any
 
@@ -24,6 +26,10 @@ def payload_parse(value: Any) -> dict[str, Any] | None:
             raise InvalidInput({"payload": ["Must be a JSON object, or a string that holds one."]}) from None
     if not isinstance(value, dict):
         raise InvalidInput({"payload": ["Must be a JSON object, or a string that holds one."]})
+    try:
+        orjson.dumps(value)
+    except TypeError:  # orjson's encoding error: half a surrogate pair, a number beyond 64 bits
+        raise InvalidInput({"payload": ["Holds text or numbers that cannot be stored."]}) from None
     return value
 
 
@@ -50,7 +56,9 @@ def payload_encrypted_for(profile: CredentialProfile | None, protocol: str, sent
 
 
 def protocol_change_check(profile: CredentialProfile, protocol: str) -> None:
-    """A credential in use keeps its protocol: its devices and discovery profiles speak it. Raises InvalidInput."""
+    """A credential in use keeps its protocol: its devices and discovery profiles speak it. Raises
+    InvalidInput.
+    """
     if protocol == profile.protocol:
         return
     if profile.devices.exists() or profile.discovery_profiles.exists():

@@ -1,7 +1,7 @@
 """Encryption of credential payloads at rest: the only module that touches keys.
 
-NMS_ENCRYPTION_KEYS holds Fernet keys, newest first: the first encrypts, all decrypt. `manage.py rotate_credentials`
-re-encrypts what older keys wrote.
+NMS_ENCRYPTION_KEYS holds Fernet keys, newest first: the first encrypts, all decrypt. `manage.py
+rotate_credentials` re-encrypts what older keys wrote.
 """
 
 from functools import lru_cache

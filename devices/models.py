@@ -20,7 +20,9 @@ class Timestamped(models.Model):
 
 
 class CredentialProfile(Timestamped):
-    """A secret for one protocol, encrypted at rest; devices/crypto.py alone reads and writes `encrypted_payload`."""
+    """A secret for one protocol, encrypted at rest; devices/crypto.py alone reads and writes
+    `encrypted_payload`.
+    """
 
     name = models.CharField(max_length=128, unique=True)
     description = models.TextField(blank=True, max_length=2_000)
@@ -73,16 +75,20 @@ class Device(Timestamped):
 class PollState(models.Model):
     """Where a device stands in the schedule. Narrow, because polling/claim.py moves each row every interval.
 
-    Its row is made with the device and written by devices/services.py, polling/claim.py and polling/store.py only.
+    Its row is made with the device and written by devices/services.py, polling/claim.py and polling/store.py
+    only.
     """
 
     device = models.OneToOneField(
         Device, on_delete=models.CASCADE, primary_key=True, related_name="poll_state"
     )
     interval_seconds = models.PositiveIntegerField()
-    # Slots are epoch + grid_offset_ms + k × interval: a hash of the device spreads the load over the interval.
+    # Slots are epoch + grid_offset_ms + k × interval: a hash of the device spreads the load over the
+    # interval.
     grid_offset_ms = models.PositiveIntegerField()
-    next_poll_at = models.DateTimeField(null=True)  # NULL unless the device is active; read by polling/claim.py
+    next_poll_at = models.DateTimeField(
+        null=True
+    )  # NULL unless the device is active; read by polling/claim.py
     last_due_at = models.DateTimeField(null=True)
     lease_due_at = models.DateTimeField(null=True)  # the slot being worked on
     leased_until = models.DateTimeField(null=True)

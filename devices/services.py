@@ -36,7 +36,9 @@ def database_now() -> datetime:
 
 @transaction.atomic
 def device_create(**fields: Any) -> Device:
-    """Creates a device and its run state; an active one is due at once. Raises IntegrityError for a taken address."""
+    """Creates a device and its run state; an active one is due at once. Raises IntegrityError for a taken
+    address.
+    """
     now = database_now()
     device = Device(status_since=now, status_reason="added", **fields)
     device.save(force_insert=True)
@@ -46,10 +48,11 @@ def device_create(**fields: Any) -> Device:
 
 @transaction.atomic
 def devices_register(*, found: Sequence[Found], **common: Any) -> dict[str, tuple[int, bool]]:
-    """Creates the devices that are not there yet; `common` holds the fields they share, `port` and `status` among them.
+    """Creates the devices that are not there yet; `common` holds the fields they share, `port` and `status`
+    among them.
 
-    Returns {ip address: (device id, created)}. An existing device of the same address and port keeps all its settings. Two
-    sweeps that find the same host at once make one device: the second sees the first's row.
+    Returns {ip address: (device id, created)}. An existing device of the same address and port keeps all its
+    settings. Two sweeps that find the same host at once make one device: the second sees the first's row.
     """
     now = database_now()
     # One order for everybody, so that two sweeps wait for each other instead of dead-locking.
@@ -120,8 +123,8 @@ def device_take_off(
 ) -> bool:
     """Takes an active device off the schedule; False when it is not active (any more).
 
-    With `active_before` only if the device has been active since an earlier time: a failure of a slot that was due before the
-    device was provisioned says nothing about it now.
+    With `active_before` only if the device has been active since an earlier time: a failure of a slot that
+    was due before the device was provisioned says nothing about it now.
     """
     device = Device.objects.select_for_update().filter(pk=device_id, status=DeviceStatus.ACTIVE).first()
     if device is None or (active_before is not None and device.status_since >= active_before):
@@ -162,7 +165,9 @@ def _move_slots(device: Device) -> None:
     interval = device.polling_interval_seconds
     offset = grid_offset_ms(device.pk, interval)
     changed = PollState.objects.filter(device=device).exclude(interval_seconds=interval)
-    changed.filter(next_poll_at__isnull=False).update(next_poll_at=next_slot(database_now(), interval, offset))
+    changed.filter(next_poll_at__isnull=False).update(
+        next_poll_at=next_slot(database_now(), interval, offset)
+    )
     changed.update(interval_seconds=interval, grid_offset_ms=offset)
 
 

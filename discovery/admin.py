@@ -57,9 +57,7 @@ class DiscoveryProfileAdmin(admin.ModelAdmin[DiscoveryProfile]):
     def run(self, request: HttpRequest, queryset: QuerySet[DiscoveryProfile]) -> None:
         for profile in queryset:
             run = run_start(profile)
-            self.message_user(
-                request, f"Discovery of {profile} started as run {run.pk}.", messages.SUCCESS
-            )
+            self.message_user(request, f"Discovery of {profile} started as run {run.pk}.", messages.SUCCESS)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):

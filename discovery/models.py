@@ -44,7 +44,9 @@ class RunStatus(models.TextChoices):
 
 
 class DiscoveryRun(models.Model):
-    """One sweep over a profile's target, which is copied: editing the profile does not move a run under way."""
+    """One sweep over a profile's target, which is copied: editing the profile does not move a run under
+    way.
+    """
 
     profile = models.ForeignKey(DiscoveryProfile, on_delete=models.CASCADE, related_name="runs")
     status = models.CharField(max_length=16, choices=RunStatus.choices, default=RunStatus.QUEUED)
@@ -53,7 +55,9 @@ class DiscoveryRun(models.Model):
     cursor = models.PositiveIntegerField(default=0)  # addresses handed out to sweep tasks so far
     error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    progressed_at = models.DateTimeField(auto_now_add=True)  # read by discovery/services.py to find stalled runs
+    progressed_at = models.DateTimeField(
+        auto_now_add=True
+    )  # read by discovery/services.py to find stalled runs
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 

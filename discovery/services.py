@@ -1,7 +1,7 @@
 """Discovery runs: started, cut into chunks by a cursor, taken up again when they stall, and ended once.
 
-A run never depends on one message: chunks may be handed out twice, results are unique by address, and whatever is lost is
-handed out again by `runs_resume`.
+A run never depends on one message: chunks may be handed out twice, results are unique by address, and
+whatever is lost is handed out again by `runs_resume`.
 """
 
 from datetime import timedelta
@@ -28,7 +28,9 @@ def run_start(profile: DiscoveryProfile) -> DiscoveryRun:
 
 
 def chunk_next(run_id: int) -> range | None:
-    """Moves the cursor over the next chunk and returns it as indexes into the target; None when nothing is left."""
+    """Moves the cursor over the next chunk and returns it as indexes into the target; None when nothing is
+    left.
+    """
     with transaction.atomic():
         run = DiscoveryRun.objects.select_for_update().filter(pk=run_id).first()
         if run is None or run.status not in (RunStatus.QUEUED, RunStatus.RUNNING) or run.cursor >= run.total:

@@ -1,7 +1,7 @@
 """Works on one chunk of a run: ping, probe, register, and one result for each address.
 
-It may be delivered twice, and beside another run over the same addresses: addresses that have their result are left out,
-results are unique by address, and a device is made once.
+It may be delivered twice, and beside another run over the same addresses: addresses that have their result
+are left out, results are unique by address, and a device is made once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -86,9 +86,7 @@ def _probe(profile: DiscoveryProfile, addresses: Sequence[str]) -> Iterator[list
         yield from _ask_plugin(plugin, profile, alive)
 
 
-def _ask_plugin(
-    plugin: Plugin, profile: DiscoveryProfile, addresses: Sequence[str]
-) -> Iterator[list[Probe]]:
+def _ask_plugin(plugin: Plugin, profile: DiscoveryProfile, addresses: Sequence[str]) -> Iterator[list[Probe]]:
     credentials = payload_decrypt(profile.credential_profile.encrypted_payload)
     by_request = {uuid4().hex: address for address in addresses}
     tasks = [
@@ -117,7 +115,9 @@ def _ask_plugin(
 
 @transaction.atomic
 def _record(run: DiscoveryRun, probes: Sequence[Probe]) -> None:
-    """Devices and results in one transaction: a kill in between would turn a created device into a known one."""
+    """Devices and results in one transaction: a kill in between would turn a created device into a known
+    one.
+    """
     profile = run.profile
     found = [Found(probe.address, probe.hostname) for probe in probes if probe.hostname]
     devices = devices_register(

@@ -1,8 +1,8 @@
 """Expansion of a discovery target into addresses, lazily and without repeats.
 
-A target is a list of items, separated by commas or line breaks: an IPv4 or IPv6 address, a CIDR network, `a.b.c.d-e`, or
-`a.b.c.d-w.x.y.z`. An item after `!` excludes what it covers. Everything is kept as ranges of numbers, so a /8 costs as little
-as a single address, and the n-th address is found without walking to it.
+A target is a list of items, separated by commas or line breaks: an IPv4 or IPv6 address, a CIDR network,
+`a.b.c.d-e`, or `a.b.c.d-w.x.y.z`. An item after `!` excludes what it covers. Everything is kept as ranges of
+numbers, so a /8 costs as little as a single address, and the n-th address is found without walking to it.
 """
 
 import re
@@ -13,7 +13,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from discovery.errors import InvalidTarget
 
 ACCEPTED = (
-    "Accepted are an IPv4 or IPv6 address, a network (10.0.0.0/24), a range (10.0.0.1-50 or 10.0.0.1-10.0.1.20), "
+    "Accepted are an IPv4 or IPv6 address, a network (10.0.0.0/24), "
+    "a range (10.0.0.1-50 or 10.0.0.1-10.0.1.20), "
     "and '!' before an item to exclude it; separate items by commas or lines."
 )
 MAX_CHARACTERS = 20_000
@@ -86,7 +87,7 @@ def target_check(text: str, limit: int) -> Target:
     target = target_parse(text)
     if target.total > limit:
         raise InvalidTarget(
-            f"Covers {target.total:,} addresses; a run takes at most {limit:,}. Split it into several profiles."
+            f"Covers {target.total:,} addresses; a run takes at most {limit:,}. Split it into profiles."
         )
     return target
 

@@ -1,7 +1,8 @@
 """From failed slots to deactivated devices.
 
-Called after the slots are committed, possibly twice with the same ones: a slot counts once (health/lua/failure_record.lua),
-and only for a device that is active and has been since before the slot was due.
+Called after the slots are committed, possibly twice with the same ones: a slot counts once
+(health/lua/failure_record.lua), and only for a device that is active and has been since before the slot was
+due.
 """
 
 import logging
@@ -40,7 +41,9 @@ def failures_record(slots: Sequence[FailedSlot]) -> list[int]:
         return []
     active = _active_devices(slots)
     failures = [
-        Failure(slot.device_id, slot.due_at, device.status_since, device.polling_interval_seconds, _reason(slot))
+        Failure(
+            slot.device_id, slot.due_at, device.status_since, device.polling_interval_seconds, _reason(slot)
+        )
         for slot in slots
         if (device := active.get(slot.device_id)) and device.status_since < slot.due_at
     ]
@@ -63,9 +66,9 @@ def successes_record(device_ids: Sequence[int]) -> None:
 
 
 def _active_devices(slots: Sequence[FailedSlot]) -> Mapping[int, Device]:
-    found = Device.objects.filter(
-        pk__in={slot.device_id for slot in slots}, status=DeviceStatus.ACTIVE
-    ).only("status_since", "polling_interval_seconds")
+    found = Device.objects.filter(pk__in={slot.device_id for slot in slots}, status=DeviceStatus.ACTIVE).only(
+        "status_since", "polling_interval_seconds"
+    )
     return {device.pk: device for device in found}
 
 

@@ -1,4 +1,6 @@
-"""Failure windows in Redis: one hash a device, changed by one server-side script only. Keys are built here alone."""
+"""Failure windows in Redis: one hash a device, changed by one server-side script only. Keys are built here
+alone.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed slot of an active device. `since` is when the device became active: the period the failure belongs to."""
+    """A failed slot of an active device. `since` is when the device became active: the period the failure
+    belongs to.
+    """
 
     device_id: int
     due_at: datetime

@@ -1,6 +1,7 @@
 """Daily partitions of the tables that grow: made ahead, and safe to make late.
 
-Each table has a DEFAULT partition, so a missing day never loses a row: what landed there is moved when the day is made.
+Each table has a DEFAULT partition, so a missing day never loses a row: what landed there is moved when the
+day is made.
 """
 
 from collections.abc import Iterator

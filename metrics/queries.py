@@ -12,8 +12,8 @@ from django.db import connection
 MAX_PATH_CHARACTERS = 128
 SEGMENT = re.compile(r"[^\x00-\x1f\x7f.]+")
 
-# A sample is taken within its lease, so due_at bounds the partitions that a range of sampling times can touch. The path is a
-# bound array, never part of the statement.
+# A sample is taken within its lease, so due_at bounds the partitions that a range of sampling times can
+# touch. The path is a bound array, never part of the statement.
 SERIES = """
 SELECT wanted.device_id, sample.sampled_at, sample.value
 FROM unnest(%(devices)s::bigint[]) AS wanted (device_id)
@@ -43,7 +43,9 @@ WHERE device.id = ANY(%(devices)s)
 
 @dataclass(slots=True)
 class Series:
-    """One device's values, newest first. `as_of` is its newest sample of all; stale when older than two intervals."""
+    """One device's values, newest first. `as_of` is its newest sample of all; stale when older than two
+    intervals.
+    """
 
     device_id: int
     as_of: datetime | None = None
@@ -52,7 +54,9 @@ class Series:
 
 
 def path_parse(path: str) -> list[str]:
-    """Segments of a dotted path; "" is the whole document. Raises ValueError with a message for the caller."""
+    """Segments of a dotted path; "" is the whole document. Raises ValueError with a message for the
+    caller.
+    """
     if path == "":
         return []
     if len(path) > MAX_PATH_CHARACTERS:
@@ -78,7 +82,13 @@ def series_query(
         cursor.execute(NEWEST, {"devices": list(series), "now": now})
         for device_id, as_of, is_stale in cursor.fetchall():
             series[device_id].as_of, series[device_id].is_stale = as_of, is_stale
-        values = {"devices": list(series), "path": list(path), "start": start, "end": end, "limit": limit}
+        values: dict[str, Any] = {
+            "devices": list(series),
+            "path": list(path),
+            "start": start,
+            "end": end,
+            "limit": limit,
+        }
         cursor.execute(SERIES, values)
         for device_id, sampled_at, value in cursor:
             series[device_id].points.append((sampled_at, orjson.loads(value)))

@@ -1,7 +1,7 @@
 """The one way of samples into the database: binary COPY with explicit columns and types.
 
-It runs inside the caller's transaction (polling/store.py), so that a slot's verdict and its sample are stored together or not
-at all.
+It runs inside the caller's transaction (polling/store.py), so that a slot's verdict and its sample are stored
+together or not at all.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,9 @@ class SampleRow(NamedTuple):
 
 
 def samples_copy(cursor: CursorWrapper, rows: Iterable[SampleRow]) -> None:
-    """Raises psycopg's UniqueViolation for a slot stored already, DataError for a document PostgreSQL cannot hold."""
+    """Raises psycopg's UniqueViolation for a slot stored already, DataError for a document PostgreSQL cannot
+    hold.
+    """
     with cursor.copy(COPY) as copy:
         copy.set_types(TYPES)
         for row in rows:

@@ -1,4 +1,6 @@
-"""What all endpoints share: the shape of errors, pagination, and routes that answer with and without a trailing slash."""
+"""What all endpoints share: the shape of errors, pagination, and routes that answer with and without a
+trailing slash.
+"""
 
 import logging
 from typing import Any
@@ -50,7 +52,9 @@ def error_body(status: int, message: str, fields: dict[str, list[str]] | None = 
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:
-    """Maps every error that a caller can provoke to the one JSON shape; what is left is a bug and stays a 500."""
+    """Maps every error that a caller can provoke to the one JSON shape; what is left is a bug and stays a
+    500.
+    """
     if isinstance(exception, OUTAGES):
         set_rollback()
         logger.warning("a request failed because a server is away: %s", type(exception).__name__)

@@ -1,7 +1,7 @@
 """Typed readers of the environment: a bad value stops the start with the variable's name and the remedy.
 
-Every reader notes the name it was asked for in `DECLARED`, so that a test can hold docs/settings.md against it. A value
-may also come from a file: `NAME_FILE=/run/secrets/name` is read when `NAME` itself is not set.
+Every reader notes the name it was asked for in `DECLARED`, so that a test can hold docs/settings.md against
+it. A value may also come from a file: `NAME_FILE=/run/secrets/name` is read when `NAME` itself is not set.
 """
 
 import os

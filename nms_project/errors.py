@@ -8,8 +8,8 @@
     ├── discovery.errors      InvalidTarget (an InvalidInput)
     └── nms_project.stack     StackError
 
-Every error has a stable `code` for programs and a message for people. `retryable` says whether the same call may succeed
-later without anybody changing anything.
+Every error has a stable `code` for programs and a message for people. `retryable` says whether the same call
+may succeed later without anybody changing anything.
 """
 
 from typing import ClassVar

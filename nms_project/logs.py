@@ -6,7 +6,16 @@ from typing import Any
 import structlog
 
 # Libraries that say too much at INFO; some print whole requests at DEBUG.
-CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy", "kombu", "urllib3", "spnego", "requests_ntlm", "winrm")
+CHATTY = (
+    "celery.app.trace",
+    "celery.beat",
+    "celery.worker.strategy",
+    "kombu",
+    "urllib3",
+    "spnego",
+    "requests_ntlm",
+    "winrm",
+)
 
 
 def configure(options: dict[str, Any]) -> None:

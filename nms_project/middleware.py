@@ -11,7 +11,9 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class BodyLimitMiddleware:
-    """413 by the announced length. A body without one (chunked) reads as empty: WSGI gives it no length to read."""
+    """413 by the announced length. A body without one (chunked) reads as empty: WSGI gives it no length to
+    read.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -27,7 +29,9 @@ class BodyLimitMiddleware:
 
 
 class OutageMiddleware:
-    """503 with Retry-After wherever PostgreSQL or Redis is away; DRF's views have the same answer of their own."""
+    """503 with Retry-After wherever PostgreSQL or Redis is away; DRF's views have the same answer of their
+    own.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

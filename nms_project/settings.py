@@ -21,7 +21,7 @@ NMS_STATE_DIR = Path(env.text("NMS_STATE_DIR", ".run"))
 if not NMS_STATE_DIR.is_absolute():
     NMS_STATE_DIR = BASE_DIR / NMS_STATE_DIR
 
-# --- PostgreSQL and Redis: given ones, else the embedded ones that `manage.py run` starts -----------------------------
+# --- PostgreSQL and Redis: given ones, else the embedded ones that `manage.py run` starts ---
 
 _embedded = state.endpoints_read(NMS_STATE_DIR)
 DATABASE_URL = env.text("DATABASE_URL")
@@ -36,7 +36,7 @@ def _database(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured(
-            "DATABASE_URL must look like postgresql://user:password@host:5432/name; only PostgreSQL is supported."
+            "DATABASE_URL must look like postgresql://user:password@host:5432/name; it must be PostgreSQL."
         )
     options = dict(parse_qsl(parts.query))
     return {
@@ -63,7 +63,7 @@ def _database(url: str) -> dict[str, Any]:
 DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Keys: an installation of several machines shares them, so they are never made up once a server is given -----------
+# --- Keys: machines share them, so they are never made up once a server is given ---
 
 
 def _key(name: str, file_name: str, value: str, generate: Any) -> str:
@@ -77,7 +77,9 @@ def _key(name: str, file_name: str, value: str, generate: Any) -> str:
     )
 
 
-SECRET_KEY = _key("NMS_SECRET_KEY", "secret-key", env.text("NMS_SECRET_KEY"), lambda: secrets.token_urlsafe(64))
+SECRET_KEY = _key(
+    "NMS_SECRET_KEY", "secret-key", env.text("NMS_SECRET_KEY"), lambda: secrets.token_urlsafe(64)
+)
 NMS_ENCRYPTION_KEYS = _key(
     "NMS_ENCRYPTION_KEYS",
     "encryption-keys",
@@ -85,7 +87,7 @@ NMS_ENCRYPTION_KEYS = _key(
     lambda: Fernet.generate_key().decode("ascii"),
 ).split(",")
 
-# --- Web ----------------------------------------------------------------------------------------------------------------
+# --- Web ---
 
 NMS_BIND = env.text("BIND", "127.0.0.1")
 NMS_PORT = env.integer("PORT", 8000, low=1, high=65_535)
@@ -146,8 +148,8 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "static"
-WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()  # without collectstatic they come from the packages
+STATIC_ROOT = env.text("NMS_STATIC_ROOT") or None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None  # without collectstatic they come from the packages
 WHITENOISE_AUTOREFRESH = DEBUG
 APPEND_SLASH = True
 LANGUAGE_CODE = "en"
@@ -166,6 +168,11 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": [
+        "nms_project.parsers.BoundedJSONParser",
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
         "rest_framework.filters.SearchFilter",
@@ -200,7 +207,7 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
 }
 
-# --- Celery -------------------------------------------------------------------------------------------------------------
+# --- Celery ---
 
 NMS_VISIBILITY_TIMEOUT_SECONDS = env.integer("NMS_VISIBILITY_TIMEOUT_SECONDS", 300, low=5, high=86_400)
 NMS_TICK_SECONDS = env.number("NMS_TICK_SECONDS", 1.0, low=0.1, high=60)
@@ -232,14 +239,19 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_DEFAULT_QUEUE = Queue.CONTROL.value
-CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 3, "interval_start": 0, "interval_step": 0.5, "interval_max": 1}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {
+    "max_retries": 3,
+    "interval_start": 0,
+    "interval_step": 0.5,
+    "interval_max": 1,
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = beat_schedule(tick_seconds=NMS_TICK_SECONDS)
 
-# --- Polling ------------------------------------------------------------------------------------------------------------
+# --- Polling ---
 
 NMS_POLL_SHARDS = env.integer("NMS_POLL_SHARDS", 2, low=1, high=1_024)
 NMS_BATCH_SIZE = env.integer("NMS_BATCH_SIZE", 250, low=1, high=1_000)
@@ -256,14 +268,14 @@ NMS_FPING_TIMEOUT_MS = env.integer("NMS_FPING_TIMEOUT_MS", 500, low=50, high=2_0
 NMS_FPING_RETRIES = env.integer("NMS_FPING_RETRIES", 2, low=0, high=5)
 NMS_FPING_INTERVAL_MS = env.integer("NMS_FPING_INTERVAL_MS", 1, low=1, high=100)
 
-# --- Health and discovery -----------------------------------------------------------------------------------------------
+# --- Health and discovery ---
 
 NMS_FAILURE_WINDOW_SECONDS = env.integer("NMS_FAILURE_WINDOW_SECONDS", 180, low=1, high=86_400)
 NMS_FAILURE_THRESHOLD = env.integer("NMS_FAILURE_THRESHOLD", 3, low=1, high=100)
 NMS_SUCCESS_RESETS_FAILURES = env.boolean("NMS_SUCCESS_RESETS_FAILURES", False)
 NMS_MAX_TARGETS = env.integer("NMS_MAX_TARGETS", 65_536, low=1, high=16_777_216)
 
-# --- Logging ------------------------------------------------------------------------------------------------------------
+# --- Logging ---
 
 NMS_LOG_LEVEL = env.choice("NMS_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
 LOGGING_CONFIG = "nms_project.logs.configure"

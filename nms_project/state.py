@@ -13,7 +13,8 @@ ENDPOINTS_FILE = "endpoints.json"
 def secret(state_dir: Path, name: str, generate: Callable[[], str]) -> str:
     """The secret kept in `state_dir`/`name`, generated on first use, readable by its owner only.
 
-    Two processes that start at once agree on one value: the file appears whole, under its own name, or not at all.
+    Two processes that start at once agree on one value: the file appears whole, under its own name, or not at
+    all.
     """
     path = state_dir / name
     try:

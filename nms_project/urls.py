@@ -1,7 +1,7 @@
 """All routes: the composition root, the one module of the project that knows every app's API."""
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 from rest_framework_simplejwt.views import (
@@ -12,7 +12,7 @@ from rest_framework_simplejwt.views import (
 )
 
 from devices.api.views import CredentialViewSet, DeviceViewSet
-from discovery.api.views import DiscoveryProfileViewSet, DiscoveryRunViewSet
+from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import MetricQueryView
 from nms_project.api import SlashOptionalRouter
 from nms_project.views import HealthView, LoginView
@@ -23,7 +23,7 @@ router.register("discovery_profiles", DiscoveryProfileViewSet, basename="discove
 router.register("discovery_runs", DiscoveryRunViewSet, basename="discovery-run")
 router.register("devices", DeviceViewSet, basename="device")
 
-api = [
+api: list[URLPattern | URLResolver] = [
     re_path(r"^auth/token/?$", TokenObtainPairView.as_view(), name="token"),
     re_path(r"^auth/token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
     re_path(r"^auth/token/blacklist/?$", TokenBlacklistView.as_view(), name="token-blacklist"),
@@ -32,6 +32,11 @@ api = [
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     re_path(r"^redoc/?$", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    re_path(
+        r"^discovery_runs/(?P<run_id>\d{1,18})/results/?$",
+        DiscoveryResultListView.as_view(),
+        name="discovery-run-results",
+    ),
     path("", include(router.urls)),
 ]
 

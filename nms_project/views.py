@@ -1,4 +1,6 @@
-"""Views that belong to no app: login for clients that exist, the health check, and the last-resort error pages."""
+"""Views that belong to no app: login for clients that exist, the health check, and the last-resort error
+pages.
+"""
 
 from typing import Any
 

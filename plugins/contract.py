@@ -68,7 +68,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The answer to one task. `data` is the poll document as JSON text; `duration_ms` is the plugin's own measure."""
+    """The answer to one task. `data` is the poll document as JSON text; `duration_ms` is the plugin's own
+    measure.
+    """
 
     request_id: str
     success: bool
@@ -120,7 +122,9 @@ def _keep_pairs(match: re.Match[bytes]) -> bytes:
 
 
 def parse_result(fields: Any) -> Result:
-    """One result object as the plugin wrote it. Raises InvalidResult; a document too large becomes a failed result."""
+    """One result object as the plugin wrote it. Raises InvalidResult; a document too large becomes a failed
+    result.
+    """
     if not isinstance(fields, dict) or not isinstance(fields.get("request_id"), str):
         raise InvalidResult("a result must be an object with a request_id")
     request_id = fields["request_id"]

@@ -1,7 +1,7 @@
 """The plugins of a directory, found by their manifests.
 
-A plugin is a folder with a `manifest.json` and an executable. A folder whose manifest or executable is unusable is left
-out and reported; the others work.
+A plugin is a folder with a `manifest.json` and an executable. A folder whose manifest or executable is
+unusable is left out and reported; the others work.
 """
 
 import json
@@ -33,7 +33,9 @@ class Plugin:
         return "stream" in self.modes
 
     def credential_errors(self, payload: Any) -> list[str]:
-        """What the schema finds wrong with a credential payload, one sentence each, without any of its values."""
+        """What the schema finds wrong with a credential payload, one sentence each, without any of its
+        values.
+        """
         validator = Draft202012Validator(self.credential_schema)
         return [_describe(error) for error in validator.iter_errors(payload)]
 
@@ -50,7 +52,8 @@ class Registry:
     problems: list[Problem]
 
 
-# ICMP needs no process: discovery and polling take its answer from the ping stage. It has no port and no secret.
+# ICMP needs no process: discovery and polling take its answer from the ping stage. It has no port and no
+# secret.
 ICMP = Plugin(
     id="icmp",
     name="Ping only (ICMP echo)",
@@ -119,7 +122,7 @@ def _schema(fields: dict[str, Any]) -> dict[str, Any]:
 def _modes(fields: dict[str, Any]) -> frozenset[str]:
     modes = fields.get("modes", ["batch"])
     if not isinstance(modes, list) or "batch" not in modes or not {"batch", "stream"}.issuperset(modes):
-        raise ValueError("'modes' must hold \"batch\", and may hold \"stream\"")
+        raise ValueError('\'modes\' must hold "batch", and may hold "stream"')
     return frozenset(modes)
 
 

@@ -1,7 +1,7 @@
 """The scheduler's statements: claim what is due, end what has run out, mend what a jumping clock left.
 
-docs/architecture.md has the rules in words. Any number of schedulers may run them at once: rows that one works on are skipped
-by the others.
+docs/architecture.md has the rules in words. Any number of schedulers may run them at once: rows that one
+works on are skipped by the others.
 """
 
 from dataclasses import dataclass
@@ -25,10 +25,12 @@ class Claimed:
 
 # date_bin puts a moment onto the device's grid: origin + k × interval, exact and in the server.
 #
-# slot: due_at is the latest grid point, or next_poll_at itself where that is later (a device just provisioned is due off its
+# slot: due_at is the latest grid point, or next_poll_at itself where that is later (a device just provisioned
+# is due off its
 #       grid). It never repeats: if it would, it is now. The next one keeps half an interval's distance.
 # moved: without a lease, or with one that ran out, the new slot is leased; a live lease stays as it is.
-# ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`. A slot that has
+# ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`. A
+# slot that has
 #       its answer already keeps it.
 CLAIM = """
 WITH due AS MATERIALIZED (
@@ -57,8 +59,9 @@ WITH due AS MATERIALIZED (
         lease_due_at = CASE WHEN slot.is_leased THEN state.lease_due_at ELSE slot.due_at END,
         leased_until = CASE WHEN slot.is_leased THEN state.leased_until
                             ELSE now() + make_interval(secs => %(lease)s) END,
-        last_polled_at = CASE WHEN state.leased_until <= now() THEN state.lease_due_at ELSE state.last_polled_at END,
-        last_verdict = CASE WHEN state.leased_until <= now() THEN 'lost' ELSE state.last_verdict END
+        last_polled_at = CASE WHEN state.leased_until <= now() THEN state.lease_due_at ELSE
+        state.last_polled_at END, last_verdict = CASE WHEN state.leased_until <= now() THEN 'lost' ELSE
+        state.last_verdict END
     FROM slot
     WHERE state.device_id = slot.device_id
 ), ledger AS (
@@ -89,8 +92,8 @@ SET lease_due_at = NULL, leased_until = NULL, last_polled_at = state.lease_due_a
 FROM expired WHERE state.device_id = expired.device_id
 """
 
-# After provisioning the next slot may be up to one and a half intervals after the last, so that alone is no sign; a last slot
-# in the future is one.
+# After provisioning the next slot may be up to one and a half intervals after the last, so that alone is no
+# sign; a last slot in the future is one.
 RESET = """
 UPDATE devices_pollstate
 SET next_poll_at = date_bin(make_interval(secs => interval_seconds), now(),
@@ -103,7 +106,9 @@ WHERE next_poll_at > now() + make_interval(secs => interval_seconds)
 
 
 def slots_claim(*, limit: int, lease_seconds: float) -> tuple[list[Claimed], int]:
-    """Claims up to `limit` due devices; returns the leased slots and how many rows were due, overruns included."""
+    """Claims up to `limit` due devices; returns the leased slots and how many rows were due, overruns
+    included.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(CLAIM, {"limit": limit, "lease": lease_seconds})
         rows = cursor.fetchall()

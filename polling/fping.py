@@ -1,6 +1,7 @@
 """The ping stage's probe: one fping process for a batch of addresses, which it reads from stdin.
 
-Exit codes, after fping(8): 0 all reachable, 1 some not, 2 some address not found, 3 bad arguments, 4 system call failure.
+Exit codes, after fping(8): 0 all reachable, 1 some not, 2 some address not found, 3 bad arguments, 4 system
+call failure.
 """
 
 import os
@@ -134,7 +135,9 @@ def parse_first_answer(text: str) -> dict[str, Echo]:
 
 
 def parse_count(text: str) -> dict[str, Echo]:
-    """Lines like `10.0.0.1 : 0.34 - 0.31`, one field a probe, `-` for a lost one; the RTT is the mean of the others."""
+    """Lines like `10.0.0.1 : 0.34 - 0.31`, one field a probe, `-` for a lost one; the RTT is the mean of the
+    others.
+    """
     found = {}
     for line in text.splitlines():
         match = COUNT_LINE.match(line)

@@ -1,4 +1,5 @@
-"""The guard before each stage: of the slots in a message, those whose lease is still theirs and has time left.
+"""The guard before each stage: of the slots in a message, those whose lease is still theirs and has time
+left.
 
 The others have their verdict already, or will get `lost`: working on them would poll a device late or twice.
 """

@@ -21,7 +21,8 @@ PROVISIONAL = (VerdictKind.OVERRUN, VerdictKind.LOST)
 class Verdict(models.Model):
     """The outcome of one slot: exactly one row for each (device, due_at). Partitioned by day of due_at.
 
-    No foreign key to the device: partitions are dropped whole, and a deleted device's rows are dropped at store.
+    No foreign key to the device: partitions are dropped whole, and a deleted device's rows are dropped at
+    store.
     """
 
     pk = models.CompositePrimaryKey("device_id", "due_at")
@@ -42,7 +43,9 @@ class Verdict(models.Model):
 
 
 class ParkedMessage(models.Model):
-    """A store message that killed its worker again and again: kept for people to look at, out of everybody's way."""
+    """A store message that killed its worker again and again: kept for people to look at, out of everybody's
+    way.
+    """
 
     task_id = models.CharField(max_length=64, unique=True)
     body = models.JSONField()

@@ -1,6 +1,7 @@
 """What a task does when a server it needs is away: put its message back after a pause, and never lose it.
 
-The pause grows with each failure of this process and holds the thread: while PostgreSQL is away there is nothing better to do.
+The pause grows with each failure of this process and holds the thread: while PostgreSQL is away there is
+nothing better to do.
 """
 
 import logging

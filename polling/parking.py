@@ -1,6 +1,8 @@
-"""Store messages that kill their worker: counted in Redis while they are worked on, parked in a table at the third time.
+"""Store messages that kill their worker: counted in Redis while they are worked on, parked in a table at the
+third time.
 
-An exception is not a kill: the count goes up before the work and down after it, so it stands only where a process died.
+An exception is not a kill: the count goes up before the work and down after it, so it stands only where a
+process died.
 """
 
 import logging
@@ -27,11 +29,10 @@ def _key(task_id: str) -> str:
 def kills_counted(task_id: str) -> Iterator[int]:
     """Yields how many workers have died over this message; 0 while Redis cannot tell."""
     deaths = 0
-    with suppress(redis.RedisError):
-        with redis_client().pipeline() as pipeline:
-            pipeline.incr(_key(task_id))
-            pipeline.expire(_key(task_id), REMEMBER_SECONDS)
-            deaths = int(pipeline.execute()[0]) - 1
+    with suppress(redis.RedisError), redis_client().pipeline() as pipeline:
+        pipeline.incr(_key(task_id))
+        pipeline.expire(_key(task_id), REMEMBER_SECONDS)
+        deaths = int(pipeline.execute()[0]) - 1
     try:
         yield deaths
     finally:

@@ -1,4 +1,6 @@
-"""The ping stage: one fping for a batch of slots; what answers goes on to its plugin, the rest gets its verdict."""
+"""The ping stage: one fping for a batch of slots; what answers goes on to its plugin, the rest gets its
+verdict.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,6 @@
-"""The poll stage: credentials fetched and decrypted at the last moment, the plugin run, results handed on as they come."""
+"""The poll stage: credentials fetched and decrypted at the last moment, the plugin run, results handed on as
+they come.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -30,7 +32,9 @@ class _Job:
 
 
 def poll_slots(plugin_id: str, slots: Sequence[PingedSlot]) -> Iterator[list[Report]]:
-    """Polls the slots still leased; yields reports about once a second, one for each slot that was started in time."""
+    """Polls the slots still leased; yields reports about once a second, one for each slot that was started in
+    time.
+    """
     leased = still_leased([pinged.slot for pinged in slots])
     jobs = [
         _Job(leased[pinged.device_id], pinged)
@@ -61,7 +65,9 @@ def poll_slots(plugin_id: str, slots: Sequence[PingedSlot]) -> Iterator[list[Rep
 
 
 def _decrypt(profile_ids: set[int]) -> tuple[dict[int, dict[str, Any]], set[int]]:
-    """The payloads by profile id, and the profiles no key opens. Decrypted values stay in this process and the plugin."""
+    """The payloads by profile id, and the profiles no key opens. Decrypted values stay in this process and
+    the plugin.
+    """
     rows = CredentialProfile.objects.filter(pk__in=profile_ids).values_list("pk", "encrypted_payload")
     payloads: dict[int, dict[str, Any]] = {}
     unreadable: set[int] = set()

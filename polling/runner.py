@@ -1,7 +1,7 @@
 """Runs plugins: what both modes share, and batch mode.
 
-A plugin process gets its tasks on stdin, its secrets nowhere else: the environment is built from nothing, and it runs in a
-process group of its own, which is killed as a whole.
+A plugin process gets its tasks on stdin, its secrets nowhere else: the environment is built from nothing, and
+it runs in a process group of its own, which is killed as a whole.
 """
 
 import logging
@@ -106,19 +106,19 @@ class BatchRunner:
             stdin = b"[" + b",".join(task.to_json() for task in tasks) + b"]"
             output = _Conversation(process, stdin).hold(deadline)
         if output.stderr:
-            log_stderr(self.plugin.id, output.stderr)
+            log_stderr(self.plugin.id, bytes(output.stderr))
         yield self._results(tasks, output)
 
     def _results(self, tasks: Sequence[Task], output: "_Output") -> list[Result]:
         if output.fault:
             return _all_failed(tasks, output.fault)
         try:
-            answers = parse_json(output.stdout)
+            answers = parse_json(bytes(output.stdout))
         except InvalidResult as error:
             return _all_failed(tasks, f"the plugin's output is {error}")
         if not isinstance(answers, list):
             return _all_failed(tasks, "the plugin's output is not an array")
-        found = {}
+        found: dict[str, Result] = {}
         for answer in answers:
             with suppress(InvalidResult):
                 result = parse_result(answer)
@@ -148,7 +148,9 @@ class _Conversation:
     """Feeds stdin and reads stdout and stderr at once, within a deadline and the caps."""
 
     def __init__(self, process: subprocess.Popen[bytes], stdin: bytes) -> None:
-        assert process.stdin and process.stdout and process.stderr  # noqa: S101 (started with pipes)
+        assert process.stdin  # noqa: S101 (started with pipes)
+        assert process.stdout  # noqa: S101
+        assert process.stderr  # noqa: S101
         self.process = process
         self.unsent = memoryview(stdin)
         self.output = _Output()
@@ -181,7 +183,9 @@ class _Conversation:
         return self.output
 
     def _await_end(self, deadline: float) -> None:
-        """Waits without reaping: its id, which is its group's too, must stay taken until the group is killed."""
+        """Waits without reaping: its id, which is its group's too, must stay taken until the group is
+        killed.
+        """
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         while os.waitid(os.P_PID, self.process.pid, flags) is None:
             if time.monotonic() > deadline:
@@ -195,7 +199,9 @@ class _Conversation:
         elif stream is self.process.stdout:
             self._receive(stream, self.output.stdout)
             if len(self.output.stdout) > MAX_STDOUT_BYTES:
-                self.output.fault = f"the plugin wrote more than {MAX_STDOUT_BYTES // 2**20} MiB and was killed"
+                self.output.fault = (
+                    f"the plugin wrote more than {MAX_STDOUT_BYTES // 2**20} MiB and was killed"
+                )
         else:
             self._receive(self.process.stderr, self.output.stderr)
             del self.output.stderr[:-MAX_STDERR_BYTES]

@@ -1,4 +1,6 @@
-"""The runners of this worker process: one for each plugin, shared by all its threads, closed when the worker ends."""
+"""The runners of this worker process: one for each plugin, shared by all its threads, closed when the worker
+ends.
+"""
 
 import threading
 

@@ -1,4 +1,6 @@
-"""One tick: claim what is due and send it on in batches, to the ping stage or straight to the plugin's shard."""
+"""One tick: claim what is due and send it on in batches, to the ping stage or straight to the plugin's
+shard.
+"""
 
 import logging
 from collections import defaultdict

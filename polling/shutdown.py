@@ -1,7 +1,7 @@
 """The end of a worker: what waits on a slow host must not hold it for longer than a few seconds.
 
-Celery lets running tasks finish. Two seconds after it was told to stop, plugins are closed, the poll tasks under way put their
-messages back, and other workers take them up while the lease lasts.
+Celery lets running tasks finish. Two seconds after it was told to stop, plugins are closed, the poll tasks
+under way put their messages back, and other workers take them up while the lease lasts.
 """
 
 import threading

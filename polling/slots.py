@@ -1,6 +1,7 @@
 """What travels between the stages: slots, and reports of what became of them.
 
-A message holds ids, times and results, never a credential. Times are microseconds since the epoch, exact and short.
+A message holds ids, times and results, never a credential. Times are microseconds since the epoch, exact and
+short.
 """
 
 from dataclasses import dataclass

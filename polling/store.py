@@ -1,13 +1,17 @@
 """The one door into the ledger and the samples: verdict and sample of a slot in one transaction.
 
-1. Lock the devices' run state, in one order for everybody; what has no row any more was deleted and is dropped.
+1. Lock the devices' run state, in one order for everybody; what has no row any more was deleted and is
+   dropped.
 2. The fast way: COPY verdicts, then samples.
-3. A slot that has its verdict already (a message delivered twice, a `lost` noted meanwhile) fails the COPY as a whole: do it
+3. A slot that has its verdict already (a message delivered twice, a `lost` noted meanwhile) fails the COPY as
+   a whole: do it
    again over a temporary table, and store samples only for the verdicts that were taken.
 4. End the leases that are still on these slots.
-5. A row PostgreSQL cannot hold: halve the batch down to it, and store it as `plugin_error` without its document.
+5. A row PostgreSQL cannot hold: halve the batch down to it, and store it as `plugin_error` without its
+   document.
 
-Failures are counted by the caller after the commit, from the same reports, also when they were delivered before.
+Failures are counted by the caller after the commit, from the same reports, also when they were delivered
+before.
 """
 
 import logging

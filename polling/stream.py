@@ -1,7 +1,8 @@
 """Stream mode: one long-lived plugin process that many threads share, matched by request id.
 
-Threads of this module, none of which ever waits for another's I/O: a writer and two readers for each process, and one watchdog
-that gives `timeout` to tasks past their time and kills a process that says nothing while tasks wait.
+Threads of this module, none of which ever waits for another's I/O: a writer and two readers for each process,
+and one watchdog that gives `timeout` to tasks past their time and kills a process that says nothing while
+tasks wait.
 """
 
 import logging
@@ -235,7 +236,9 @@ class StreamRunner:
             pending.deliver(result)
 
     def _settle(self, process: _Process) -> None:
-        """The process ended or is to be ended: everybody who waits gets an answer, and the next start waits a while."""
+        """The process ended or is to be ended: everybody who waits gets an answer, and the next start waits a
+        while.
+        """
         kill_group(process.popen)
         with self._lock:
             if self._process is process:

@@ -1,8 +1,8 @@
 """The Celery tasks of polling. Their bodies load nothing but ids and results, and call one service each.
 
-All are delivered at least once (acks_late) and written so that a second delivery changes nothing: polling/guard.py drops
-slots that have moved on, polling/store.py stores a slot once. Threads have no time limits in Celery; each stage has its own
-deadline, and none works longer than 120 s.
+All are delivered at least once (acks_late) and written so that a second delivery changes nothing:
+polling/guard.py drops slots that have moved on, polling/store.py stores a slot once. Threads have no time
+limits in Celery; each stage has its own deadline, and none works longer than 120 s.
 """
 
 import logging

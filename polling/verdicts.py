@@ -1,4 +1,6 @@
-"""From a plugin's result to the verdict of its slot, and whether it counts against the device. Pure functions."""
+"""From a plugin's result to the verdict of its slot, and whether it counts against the device. Pure
+functions.
+"""
 
 from datetime import datetime
 
@@ -26,7 +28,9 @@ def poll_report(pinged: PingedSlot, result: Result, *, started: datetime, arrive
     if not result.success:
         return _failure(pinged, result, started, duration_ms)
     if result.data is None:
-        result = Result(result.request_id, False, ErrorCode.INTERNAL, "the plugin reported success without data")
+        result = Result(
+            result.request_id, False, ErrorCode.INTERNAL, "the plugin reported success without data"
+        )
         return _failure(pinged, result, started, duration_ms)
     sampled = min(max(result.sampled_at or arrived, pinged.slot.due_at), arrived)
     return Report(

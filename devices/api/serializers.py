@@ -1,6 +1,6 @@
 """Shapes of credential profiles and devices on the wire."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.apps import apps
 from drf_spectacular.utils import extend_schema_field
@@ -31,7 +31,7 @@ class CredentialSerializer(serializers.ModelSerializer[CredentialProfile]):
         model = CredentialProfile
         fields = ("id", "name", "description", "protocol", "payload", "created_at", "updated_at")
         # Uniqueness is the database's to judge, as a 409: a look before the write would race.
-        extra_kwargs = {"name": {"validators": []}}
+        extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": []}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         protocol = attrs.get("protocol") or (self.instance.protocol if self.instance else "")
@@ -124,7 +124,7 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
                 raise serializers.ValidationError({f"{name}_id": ["Cannot be changed after creation."]})
 
     def _check_plugin_and_port(self, attrs: dict[str, Any]) -> None:
-        plugin_id = attrs.get("plugin_id") or getattr(self.instance, "plugin_id", "")
+        plugin_id = str(attrs.get("plugin_id") or getattr(self.instance, "plugin_id", ""))
         credential = attrs.get("credential_profile") or getattr(self.instance, "credential_profile", None)
         if credential is not None and plugin_id != credential.protocol:
             message = f"The credential profile is for {credential.protocol!r}. Use that, or another profile."

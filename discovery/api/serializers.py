@@ -1,6 +1,6 @@
 """Shapes of discovery profiles, runs and results on the wire."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from rest_framework import serializers
@@ -32,7 +32,9 @@ class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
             "created_at",
             "updated_at",
         )
-        extra_kwargs = {"name": {"validators": []}}  # a taken name is the database's to find, as a 409
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            "name": {"validators": []}
+        }  # a taken name is the database's to find, as a 409
 
     def validate_target(self, value: str) -> str:
         target_check(value, settings.NMS_MAX_TARGETS)

@@ -1,7 +1,9 @@
 """Endpoints of discovery profiles and their runs."""
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
+from rest_framework.generics import ListAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
@@ -44,20 +46,18 @@ class DiscoveryRunViewSet(ReadOnlyModelViewSet[DiscoveryRun]):
     filterset_fields = ("profile_id", "status")
     ordering_fields = ("id", "created_at", "finished_at")
 
-    def get_queryset(self):  # type: ignore[no-untyped-def]  # the annotated type has no name
+    def get_queryset(self) -> QuerySet[DiscoveryRun]:
         return runs_with_progress()
 
-    @extend_schema(responses=DiscoveryResultSerializer(many=True))
-    @action(detail=True, serializer_class=DiscoveryResultSerializer, filterset_fields=("outcome", "error_code"))
-    def results(self, request: Request, pk: str) -> Response:
-        """One row for each address that is done."""
-        run = self.get_object_unfiltered()
-        rows = self.filter_queryset(DiscoveryResult.objects.filter(run=run))
-        page = self.paginate_queryset(rows)
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
-    def get_object_unfiltered(self) -> DiscoveryRun:
-        """The run itself, whatever the filters on its results say."""
-        from rest_framework.generics import get_object_or_404
+class DiscoveryResultListView(ListAPIView[DiscoveryResult]):
+    """One row for each address of a run that is done."""
 
-        return get_object_or_404(DiscoveryRun.objects.all(), pk=self.kwargs["pk"])
+    queryset = DiscoveryResult.objects.all()
+    serializer_class = DiscoveryResultSerializer
+    filterset_fields = ("outcome", "error_code")
+    ordering_fields = ("id", "target", "outcome")
+
+    def get_queryset(self) -> QuerySet[DiscoveryResult]:
+        run = get_object_or_404(DiscoveryRun, pk=self.kwargs["run_id"])
+        return super().get_queryset().filter(run=run)

@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  the device's failure record, a hash: since, count, last
 -- ARGV     due_us, since_us, window_us, threshold, lifetime in seconds
--- Returns {count, tripped}: count 0 for an event that does not count again; tripped 1 when the threshold is reached,
+-- Returns {count, tripped}: count 0 for an event that does not count again; tripped 1 when the threshold is
+-- reached,
 -- and then the record is gone.
 --
 -- Times are microseconds since the epoch: below 2^53, so Lua's doubles hold them exactly.

@@ -30,7 +30,9 @@ METRIC_PATHS = ("cpu.total", "memory.used")
 
 
 class Demo:
-    def __init__(self, *, console: Console, once: bool, username: str, password: str, host_password: str) -> None:
+    def __init__(
+        self, *, console: Console, once: bool, username: str, password: str, host_password: str
+    ) -> None:
         self.console = console
         self.once = once
         self.username = username
@@ -42,7 +44,9 @@ class Demo:
         self.death_delay_seconds = 15 if once else 60
 
     def play(self) -> Summary | None:
-        """Until everything is as it must be (`once`), or for ever. Raises StackError when the stack does not start."""
+        """Until everything is as it must be (`once`), or for ever. Raises StackError when the stack does not
+        start.
+        """
         with ExitStack() as stack:
             simulator = stack.enter_context(Simulator(fleet.fleet_config(self.host_password)))
             stack.enter_context(self._stack())
@@ -56,17 +60,23 @@ class Demo:
 
     def _print_addresses(self) -> None:
         self.console.print(f"admin     {self.url}/admin/", highlight=False)
-        self.console.print(f"API       {self.url}/api/v1/   documented at {self.url}/api/v1/docs", highlight=False)
+        self.console.print(
+            f"API       {self.url}/api/v1/   documented at {self.url}/api/v1/docs", highlight=False
+        )
         self.console.print(f"login     {self.username} / {self.password}", highlight=False)
 
     @contextmanager
     def _stack(self) -> Iterator[None]:
         """`manage.py run` in a session of its own, its output in a file."""
         if self.client.is_up():
-            raise StackError(f"Something answers at {self.url} already: stop it, or set PORT to another port.")
+            raise StackError(
+                f"Something answers at {self.url} already: stop it, or set PORT to another port."
+            )
         self.state_dir.mkdir(parents=True, exist_ok=True)
         log_path = self.state_dir / "demo.log"
-        self.console.print(f"starting  PostgreSQL, Redis, web, beat and workers (log: {log_path})", highlight=False)
+        self.console.print(
+            f"starting  PostgreSQL, Redis, web, beat and workers (log: {log_path})", highlight=False
+        )
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, str(settings.BASE_DIR / "manage.py"), "run"],
@@ -101,7 +111,9 @@ class Demo:
             time.sleep(0.2)
 
     def _discover(self, view: View) -> None:
-        """Credential, profile and run for each kind of host; hosts of an earlier demo are provisioned again."""
+        """Credential, profile and run for each kind of host; hosts of an earlier demo are provisioned
+        again.
+        """
         windows = {"username": fleet.USERNAME, "password": self.host_password}
         runs = {
             "Windows hosts": self._start_run("Windows", "winrm", windows, fleet.WINDOWS_TARGET),
@@ -161,5 +173,9 @@ class Demo:
             for series in self.client.post("metrics", {"device_ids": ids, "path": path, "limit": 1}):
                 for point in series["results"]:
                     values[series["device_id"]][path] = point["value"]
-        footer = ["", *summary.lines, f"{self.url}/admin/   {self.username} / {self.password}   Ctrl-C ends it"]
+        footer = [
+            "",
+            *summary.lines,
+            f"{self.url}/admin/   {self.username} / {self.password}   Ctrl-C ends it",
+        ]
         view.show_hosts(devices, ledgers, values, footer)

@@ -1,4 +1,6 @@
-"""What the demo must have shown, judged from the API's devices and the verdict ledger. Pure but for one query."""
+"""What the demo must have shown, judged from the API's devices and the verdict ledger. Pure but for one
+query.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +12,8 @@ import psycopg
 
 from nms_project.demo.fleet import DYING, FAULTY, INTERVAL_SECONDS, PING_HOSTS, WINDOWS_HOSTS
 
-# A slot is missing where two verdicts of a device lie further apart than its interval. Its first grid slot may come up to one
-# and a half intervals after it was provisioned.
+# A slot is missing where two verdicts of a device lie further apart than its interval. Its first grid slot
+# may come up to one and a half intervals after it was provisioned.
 LEDGER = """
 SELECT device_id, count(*), array_agg(kind), (array_agg(rtt_ms ORDER BY due_at DESC))[1],
        count(*) FILTER (WHERE gap > %(interval)s * interval '1.51 second'),
@@ -80,7 +82,9 @@ def _check_counts(summary: Summary) -> None:
     summary.lines.append(f"{summary.healthy_ping} of {PING_HOSTS} ping-only hosts active with two or more ok")
     summary.lines.append(f"{summary.verdicts} verdicts, one for each slot")
     if summary.healthy_windows != wanted:
-        summary.problems.append(f"{wanted - summary.healthy_windows} healthy Windows hosts lack two ok verdicts")
+        summary.problems.append(
+            f"{wanted - summary.healthy_windows} healthy Windows hosts lack two ok verdicts"
+        )
     if summary.healthy_ping != PING_HOSTS:
         summary.problems.append(f"{PING_HOSTS - summary.healthy_ping} ping-only hosts lack two ok verdicts")
 

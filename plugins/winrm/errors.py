@@ -1,7 +1,7 @@
 """What can go wrong between us and a Windows host, as the protocol's error codes.
 
-pywinrm lets exceptions of five libraries through, so the last branch takes whatever is left as the host speaking something else
-than WinRM. Fault codes: MS-WSMV and the WSMan error list (wsmerror.h).
+pywinrm lets exceptions of five libraries through, so the last branch takes whatever is left as the host
+speaking something else than WinRM. Fault codes: MS-WSMV and the WSMan error list (wsmerror.h).
 """
 
 import socket
@@ -61,7 +61,7 @@ def classify(error: BaseException) -> tuple[ErrorCode, str]:
 
 def _classify_fault(error: WSManFaultError) -> tuple[ErrorCode, str]:
     code = fault_code(error)
-    reason = " ".join(str(error.reason or error.fault_message or "").split())[:200]
+    reason = " ".join(str(error.reason or "").split())[:200]
     if code in ACCESS_DENIED:
         return ErrorCode.AUTH, f"access denied: {reason}"
     if code in QUOTA:

@@ -1,4 +1,6 @@
-"""Batch mode and stream mode of the WinRM plugin: tasks in on stdin, results out on stdout, one greenlet a host."""
+"""Batch mode and stream mode of the WinRM plugin: tasks in on stdin, results out on stdout, one greenlet a
+host.
+"""
 
 import signal
 import sys
@@ -112,7 +114,9 @@ def _answer(cache: SessionCache, item: Any, operation: Operation) -> ResultField
         fields = item if isinstance(item, dict) else {}
         request_id = str(fields.get("request_id", ""))
         target, port = str(fields.get("target", "")), fields.get("port", 0)
-        return answer(request_id, target, port, fields.get("device_id"), failure(ErrorCode.INTERNAL, str(error)))
+        return answer(
+            request_id, target, port, fields.get("device_id"), failure(ErrorCode.INTERNAL, str(error))
+        )
     return work(cache, task)
 
 

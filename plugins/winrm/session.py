@@ -1,6 +1,7 @@
 """One Windows host: a pywinrm Protocol with its connection and its shell, kept between polls.
 
-Not for two greenlets at once: an NTLM connection seals its messages by sequence number. plugins/winrm/cache.py sees to it.
+Not for two greenlets at once: an NTLM connection seals its messages by sequence number.
+plugins/winrm/cache.py sees to it.
 """
 
 import hashlib
@@ -40,7 +41,9 @@ class Output:
 class HostSession:
     """Raises whatever pywinrm, requests and the standard library raise; plugins/winrm/errors.py sorts it."""
 
-    def __init__(self, target: str, port: int, credentials: Mapping[str, Any], timeout_seconds: float) -> None:
+    def __init__(
+        self, target: str, port: int, credentials: Mapping[str, Any], timeout_seconds: float
+    ) -> None:
         self.address = (target, port)
         self.timeout_seconds = timeout_seconds
         self.protocol = _protocol(target, port, credentials, timeout_seconds)
@@ -69,7 +72,9 @@ class HostSession:
         self._disconnect()
 
     def abandon(self) -> None:
-        """After a deadline or a broken exchange: the connection is of no use, so the shell is deleted over a new one."""
+        """After a deadline or a broken exchange: the connection is of no use, so the shell is deleted over a
+        new one.
+        """
         self._disconnect()
         self.close()
 
@@ -79,19 +84,21 @@ class HostSession:
             self.commands = 0
         self.commands += 1
         command_id = self.protocol.run_command(self.shell_id, executable, arguments)
-        output = self._receive(command_id)
+        output = self._receive(self.shell_id, command_id)
         self.protocol.cleanup_command(self.shell_id, command_id)
         if self.commands >= MAX_COMMANDS_PER_SHELL:
             self.protocol.close_shell(self.shell_id, close_session=False)
             self.shell_id = None
         return output
 
-    def _receive(self, command_id: str) -> Output:
-        """Until the command ends. Receive is a long poll; the caller's clock ends it, pywinrm's loop never would."""
+    def _receive(self, shell_id: str, command_id: str) -> Output:
+        """Until the command ends. Receive is a long poll; the caller's clock ends it, pywinrm's loop never
+        would.
+        """
         stdout, stderr = [], []
         while True:
             try:
-                out, err, code, is_done = self.protocol.get_command_output_raw(self.shell_id, command_id)
+                out, err, code, is_done = self.protocol.get_command_output_raw(shell_id, command_id)
             except WinRMOperationTimeoutError:
                 continue
             stdout.append(out)
@@ -116,8 +123,8 @@ class HostSession:
         elif isinstance(error, ConnectionError | OSError) or (
             isinstance(error, WinRMTransportError) and error.code == 400
         ):
-            # The host closed the idle connection. urllib3 reconnects without a word, but the seal's context was the old
-            # connection's. The shell belongs to the user and lives on.
+            # The host closed the idle connection. urllib3 reconnects without a word, but the seal's context
+            # was the old connection's. The shell belongs to the user and lives on.
             self._disconnect()
         else:
             return False
@@ -144,7 +151,7 @@ def _protocol(target: str, port: int, credentials: Mapping[str, Any], timeout_se
         username=username,
         password=credentials["password"],
         server_cert_validation="validate" if credentials.get("verify", True) else "ignore",
-        ca_trust_path=_ca_file(ca_cert) if ca_cert else None,
+        ca_trust_path=_ca_file(ca_cert) if ca_cert else None,  # type: ignore[arg-type]  # None is documented
         operation_timeout_sec=operation_seconds,
         read_timeout_sec=operation_seconds + 5,
         proxy=None,

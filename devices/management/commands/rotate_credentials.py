@@ -12,8 +12,8 @@ from devices.models import CredentialProfile
 
 class Command(BaseCommand):
     help = (
-        "Re-encrypts every credential under the first key of NMS_ENCRYPTION_KEYS. Safe to run again and while the system works; "
-        "afterwards the older keys can be removed."
+        "Re-encrypts every credential under the first key of NMS_ENCRYPTION_KEYS. Safe to run again and "
+        "while the system works; afterwards the older keys can be removed."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -15,7 +15,7 @@ from nms_project.stack.errors import StackError
 
 
 class Command(BaseCommand):
-    help = "Starts everything with 50 simulated Windows hosts and 20 ping-only ones, and shows them. Ctrl-C ends it."
+    help = "Starts everything with 50 simulated Windows hosts and 20 ping-only ones, and shows them."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -23,7 +23,9 @@ class Command(BaseCommand):
         username = os.environ.get("DJANGO_SUPERUSER_USERNAME") or DEFAULT_USERNAME
         given = os.environ.get("DJANGO_SUPERUSER_PASSWORD", "")
         if "DJANGO_SUPERUSER_PASSWORD" in os.environ and not given:
-            raise CommandError("DJANGO_SUPERUSER_PASSWORD is empty. Give a password, or unset it for a random one.")
+            raise CommandError(
+                "DJANGO_SUPERUSER_PASSWORD is empty. Give a password, or unset it for a random one."
+            )
         password = given or secrets.token_urlsafe(12)
         email = os.environ.get("DJANGO_SUPERUSER_EMAIL", "")
         users.create_superuser(username, email, password)

@@ -1,6 +1,7 @@
 """`python -m plugins.winrm.simulator`: serves a fleet until EOF on stdin, SIGINT or SIGTERM.
 
-stdin: one JSON line with the fields of FleetConfig. stdout: one JSON line when the hosts listen: {"control_port": …, "hosts": …}.
+stdin: one JSON line with the fields of FleetConfig. stdout: one JSON line when the hosts listen:
+{"control_port": …, "hosts": …}.
 """
 
 import asyncio

@@ -9,7 +9,9 @@ import spnego
 from spnego.exceptions import SpnegoError
 
 BOUNDARY = b"--Encrypted Boundary"
-SEALED_TYPE = 'multipart/encrypted;protocol="application/HTTP-SPNEGO-session-encrypted";boundary="Encrypted Boundary"'
+SEALED_TYPE = (
+    'multipart/encrypted;protocol="application/HTTP-SPNEGO-session-encrypted";boundary="Encrypted Boundary"'
+)
 
 
 class Unauthorized(Exception):
@@ -95,7 +97,9 @@ class Authenticator:
             raise Unauthorized(self._offers(), is_refused=True)
         try:
             token = base64.b64decode(value)
-            if token[8:12] == b"\x01\x00\x00\x00":  # NEGOTIATE_MESSAGE: a new login (MS-NLMP, section 2.2.1.1)
+            if (
+                token[8:12] == b"\x01\x00\x00\x00"
+            ):  # NEGOTIATE_MESSAGE: a new login (MS-NLMP, section 2.2.1.1)
                 self._context = spnego.server(protocol="ntlm")
                 self.is_logged_in = False
             answer = self._context.step(token) if self._context is not None else None

@@ -38,7 +38,8 @@ class Simulator:
             cwd=ROOT,
             start_new_session=True,
         )
-        assert self._process.stdin and self._process.stdout  # noqa: S101
+        assert self._process.stdin  # noqa: S101 (started with pipes)
+        assert self._process.stdout  # noqa: S101
         self._process.stdin.write(json.dumps(asdict(self.config)).encode() + b"\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()

@@ -52,7 +52,9 @@ class Fleet:
         return Authenticator(config.username, config.password, frozenset(config.transports))
 
     async def set_fault(self, address: str, fault: Fault) -> None:
-        """A host that is gone has no listener and no connection; any other fault meets connections that exist, too."""
+        """A host that is gone has no listener and no connection; any other fault meets connections that
+        exist, too.
+        """
         host = self.hosts[address]
         was_gone, host.fault = host.fault is Fault.GONE, fault
         if fault is Fault.GONE:
@@ -76,7 +78,9 @@ class Fleet:
         return total
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """JSON lines: {"set": {address: fault}}, {"counters": null or address}; one JSON line each in return."""
+        """JSON lines: {"set": {address: fault}}, {"counters": null or address}; one JSON line each in
+        return.
+        """
         with suppress(ConnectionError):
             while line := await reader.readline():
                 try:
@@ -110,7 +114,9 @@ def _raise_file_limit(needed: int) -> None:
     except (ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         if hard < wanted:
-            raise ValueError(f"{wanted} open files are needed, the limit is {hard}: ulimit -n {wanted}") from None
+            raise ValueError(
+                f"{wanted} open files are needed, the limit is {hard}: ulimit -n {wanted}"
+            ) from None
 
 
 def _write_user_file(config: FleetConfig) -> None:

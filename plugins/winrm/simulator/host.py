@@ -92,7 +92,9 @@ class Host:
         return True
 
     def start_command(self, shell_id: str, line: str, now: float) -> Command:
-        """`line` is the whole command line; what the host would print is known at once and handed out when it is ready."""
+        """`line` is the whole command line; what the host would print is known at once and handed out when it
+        is ready.
+        """
         self.counters.commands += 1
         stdout, stderr, code = self._output(line)
         delay = self.latency_seconds + (SLOW_SECONDS if self.fault is Fault.SLOW else 0)
@@ -111,7 +113,7 @@ class Host:
             answer = {"data": self.document(time.time()), "errors": []}
             return json.dumps(answer, separators=(",", ":")).encode() + b"\r\n", b"", 0
         name = line.split()[0] if line.split() else ""
-        words = f"'{name}' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n"
+        words = f"'{name}' is not recognized as an internal or external command.\r\n"
         return b"", words.encode(), 1
 
     def document(self, now: float) -> dict[str, Any]:
@@ -143,7 +145,9 @@ class Host:
         }
 
     def _wave(self, now: float, *, period: float, salt: int) -> float:
-        """0 to 1: a slow wave with a phase of the host's own, and noise that is the same for the same second."""
+        """0 to 1: a slow wave with a phase of the host's own, and noise that is the same for the same
+        second.
+        """
         phase = (self.seed >> salt) % 1_000 / 1_000
         noise = zlib.crc32(f"{self.seed}{salt}{int(now)}".encode()) % 1_000 / 1_000
         wave = 0.5 + 0.5 * math.sin(2 * math.pi * (now / period + phase))

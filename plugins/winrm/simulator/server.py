@@ -1,4 +1,6 @@
-"""HTTP/1.1 connections to a simulated host: login, unsealing, the shell's operations, and the host's fault."""
+"""HTTP/1.1 connections to a simulated host: login, unsealing, the shell's operations, and the host's
+fault.
+"""
 
 import asyncio
 import socket

@@ -95,7 +95,8 @@ def created(request: Request, shell_id: str) -> bytes:
     body = (
         "<x:ResourceCreated><a:Address>http://localhost:5985/wsman</a:Address><a:ReferenceParameters>"
         f"<w:ResourceURI>{SHELL}/cmd</w:ResourceURI><w:SelectorSet>"
-        f'<w:Selector Name="ShellId">{shell_id}</w:Selector></w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>'
+        f'<w:Selector Name="ShellId">{shell_id}</w:Selector></w:SelectorSet></a:ReferenceParameters>'
+        "</x:ResourceCreated>"
     )
     return reply(request, f"{CREATE}Response", body)
 

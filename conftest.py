@@ -1,0 +1,78 @@
+"""Fixtures for all tests: an empty Redis, API clients, and objects that nearly every test needs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from rest_framework.test import APIClient
+
+from devices.crypto import payload_encrypt
+from devices.models import CredentialProfile, Device, DeviceStatus
+from devices.services import device_create
+from nms_project.redis_client import redis_client
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis() -> Iterator[None]:
+    yield
+    redis_client().flushdb()
+
+
+@pytest.fixture
+def user(db: None) -> Any:
+    return get_user_model().objects.create_user("operator", password="a long enough password")
+
+
+@pytest.fixture
+def api(user: Any) -> APIClient:
+    """Logged in; JSON in and out."""
+    client = APIClient()
+    client.force_authenticate(user)
+    return client
+
+
+@pytest.fixture
+def anonymous() -> APIClient:
+    return APIClient()
+
+
+@pytest.fixture
+def winrm_credential(db: None) -> CredentialProfile:
+    return CredentialProfile.objects.create(
+        name="Windows",
+        protocol="winrm",
+        encrypted_payload=payload_encrypt({"username": "monitor", "password": "s3cret-of-winrm"}),
+    )
+
+
+@pytest.fixture
+def icmp_credential(db: None) -> CredentialProfile:
+    return CredentialProfile.objects.create(
+        name="Ping", protocol="icmp", encrypted_payload=payload_encrypt({})
+    )
+
+
+@pytest.fixture
+def device(winrm_credential: CredentialProfile) -> Device:
+    """An active WinRM device, due now."""
+    return device_create(
+        hostname="win-1",
+        ip_address="127.20.0.1",
+        plugin_id="winrm",
+        port=5985,
+        credential_profile=winrm_credential,
+        status=DeviceStatus.ACTIVE,
+    )
+
+
+@pytest.fixture
+def ping_device(icmp_credential: CredentialProfile) -> Device:
+    return device_create(
+        hostname="127.21.0.1",
+        ip_address="127.21.0.1",
+        plugin_id="icmp",
+        port=0,
+        credential_profile=icmp_credential,
+        status=DeviceStatus.ACTIVE,
+    )

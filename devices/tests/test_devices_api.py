@@ -1,0 +1,179 @@
+"""/api/v1/devices: creation, immutability, defaults, provisioning."""
+
+import json
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from devices.models import CredentialProfile, Device, DeviceStatus, PollState
+
+URL = "/api/v1/devices"
+pytestmark = pytest.mark.django_db
+
+
+def body(credential: CredentialProfile, **fields: Any) -> dict[str, Any]:
+    return {"hostname": "h", "ip_address": "10.0.0.1", "credential_profile_id": credential.pk, **fields}
+
+
+def test_created_with_defaults(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    answer = api.post(URL, body(winrm_credential))
+    assert answer.status_code == 201
+    shown = answer.json()
+    assert shown["should_ping"] is True
+    assert (shown["plugin_id"], shown["port"], shown["polling_interval_seconds"]) == ("winrm", 5985, 60)
+    assert (shown["status"], shown["next_poll_at"]) == ("discovered", None)
+    assert shown["discovery_profile_id"] is None
+
+
+def test_an_active_one_is_due_at_once(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    shown = api.post(URL, body(winrm_credential, status="active")).json()
+    assert shown["next_poll_at"] == shown["status_since"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"ip_address": "10.0.0.300"}, "ip_address"),
+        ({"ip_address": "host"}, "ip_address"),
+        ({"port": 0}, "port"),
+        ({"port": 65_536}, "port"),
+        ({"polling_interval_seconds": 9}, "polling_interval_seconds"),
+        ({"polling_interval_seconds": 86_401}, "polling_interval_seconds"),
+        ({"plugin_id": "icmp"}, "plugin_id"),
+        ({"plugin_id": "telnet"}, "plugin_id"),
+        ({"credential_profile_id": 10**30}, "credential_profile_id"),
+        ({"credential_profile_id": "x"}, "credential_profile_id"),
+        ({"discovery_profile_id": 999}, "discovery_profile_id"),
+        ({"status": "error"}, "status"),
+        ({"hostname": "a\x00b"}, "hostname"),
+        ({"hostname": "x" * 256}, "hostname"),
+    ],
+)
+def test_bad_input_names_the_field(
+    api: APIClient, winrm_credential: CredentialProfile, fields: dict[str, Any], field: str
+) -> None:
+    answer = api.post(URL, body(winrm_credential, **fields))
+    assert answer.status_code == 400
+    assert field in answer.json()["error"]["fields"]
+
+
+def test_half_a_surrogate_pair_is_refused(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    raw = json.dumps(body(winrm_credential, hostname="\ud800"))
+    answer = api.post(URL, data=raw, content_type="application/json")
+    assert answer.status_code == 400
+    assert "hostname" in answer.json()["error"]["fields"]
+
+
+def test_a_taken_address_is_a_conflict(api: APIClient, device: Device) -> None:
+    answer = api.post(URL, body(device.credential_profile, ip_address=device.ip_address))
+    assert answer.status_code == 409
+    message = answer.json()["error"]["message"]
+    assert message == "A device with this ip_address and port exists already."
+
+
+def test_a_ping_only_device_may_share_the_address(
+    api: APIClient, device: Device, icmp_credential: CredentialProfile
+) -> None:
+    answer = api.post(URL, body(icmp_credential, ip_address=device.ip_address))
+    assert answer.status_code == 201
+    assert answer.json()["port"] == 0
+
+
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_profiles_are_immutable(
+    api: APIClient, device: Device, icmp_credential: CredentialProfile, method: str
+) -> None:
+    sent = body(icmp_credential, ip_address=device.ip_address)
+    answer = getattr(api, method)(f"{URL}/{device.pk}", sent)
+    assert answer.status_code == 400
+    assert list(answer.json()["error"]["fields"]) == ["credential_profile_id"]
+
+
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_the_same_profile_is_accepted(api: APIClient, device: Device, method: str) -> None:
+    sent = body(device.credential_profile, ip_address=device.ip_address, hostname="new name")
+    answer = getattr(api, method)(f"{URL}/{device.pk}", sent)
+    assert answer.status_code == 200
+    assert answer.json()["hostname"] == "new name"
+
+
+def test_patch_keeps_what_it_leaves_out(api: APIClient, device: Device) -> None:
+    api.patch(f"{URL}/{device.pk}", {"should_ping": False, "polling_interval_seconds": 30})
+    shown = api.patch(f"{URL}/{device.pk}", {"hostname": "new"}).json()
+    assert (shown["should_ping"], shown["polling_interval_seconds"], shown["hostname"]) == (False, 30, "new")
+
+
+def test_a_changed_interval_moves_the_next_slot(api: APIClient, device: Device) -> None:
+    api.patch(f"{URL}/{device.pk}", {"polling_interval_seconds": 600})
+    state = PollState.objects.get(device=device)
+    assert state.interval_seconds == 600
+    assert state.next_poll_at is not None
+    assert (state.next_poll_at.timestamp() * 1_000 - state.grid_offset_ms) % 600_000 == pytest.approx(0)
+
+
+def test_setting_inactive_takes_it_off_the_schedule(api: APIClient, device: Device) -> None:
+    shown = api.patch(f"{URL}/{device.pk}", {"status": "inactive"}).json()
+    assert (shown["status"], shown["next_poll_at"]) == ("inactive", None)
+
+
+@pytest.mark.parametrize("status", list(DeviceStatus))
+def test_provision_activates_from_any_state(api: APIClient, device: Device, status: DeviceStatus) -> None:
+    Device.objects.filter(pk=device.pk).update(status=status)
+    PollState.objects.filter(device=device).update(next_poll_at=None)
+    answer = api.post(f"{URL}/{device.pk}/provision", {"polling_interval_seconds": 120})
+    assert answer.status_code == 202
+    assert answer.json()["device_id"] == device.pk
+    shown = api.get(f"{URL}/{device.pk}").json()
+    assert (shown["status"], shown["polling_interval_seconds"]) == ("active", 120)
+    assert shown["next_poll_at"] == shown["status_since"]
+
+
+@pytest.mark.parametrize("interval", [0, 9, 86_401, "x", 10**30])
+def test_provision_refuses_a_bad_interval(api: APIClient, device: Device, interval: Any) -> None:
+    answer = api.post(f"{URL}/{device.pk}/provision", {"polling_interval_seconds": interval})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("pk", ["999", "99999999999999999999", "abc", "-1"])
+def test_unknown_ids_are_not_found(api: APIClient, pk: str) -> None:
+    assert api.get(f"{URL}/{pk}").status_code == 404
+    assert api.post(f"{URL}/{pk}/provision", {}).status_code == 404
+
+
+def test_provision_needs_a_login(anonymous: APIClient, device: Device) -> None:
+    assert anonymous.post(f"{URL}/{device.pk}/provision", {}).status_code == 401
+
+
+def test_every_change_of_status_is_noted(api: APIClient, device: Device) -> None:
+    api.patch(f"{URL}/{device.pk}", {"status": "inactive"})
+    api.post(f"{URL}/{device.pk}/provision", {})
+    changes = [(change.old_status, change.new_status) for change in device.status_changes.order_by("id")]
+    assert changes == [("", "active"), ("active", "inactive"), ("inactive", "active")]
+
+
+def test_list_has_a_constant_number_of_queries(
+    api: APIClient, winrm_credential: CredentialProfile, django_assert_num_queries: Any
+) -> None:
+    for last in range(1, 21):
+        api.post(URL, body(winrm_credential, ip_address=f"10.0.0.{last}"))
+    with django_assert_num_queries(2):
+        answer = api.get(URL, {"page_size": 10})
+    assert (answer.json()["count"], len(answer.json()["results"])) == (20, 10)
+
+
+def test_filter_search_and_order(api: APIClient, device: Device, ping_device: Device) -> None:
+    assert api.get(URL, {"plugin_id": "icmp"}).json()["count"] == 1
+    assert api.get(URL, {"search": "win-"}).json()["count"] == 1
+    ordered = api.get(URL, {"ordering": "-id"}).json()["results"]
+    assert [row["id"] for row in ordered] == [ping_device.pk, device.pk]
+
+
+@pytest.mark.parametrize("query", [{"search": "\x00"}, {"status": "nonsense"}, {"port": "x"}, {"page": "x"}])
+def test_hostile_queries_are_refused(api: APIClient, query: dict[str, str]) -> None:
+    assert api.get(URL, query).status_code in (400, 404)
+
+
+def test_deleted(api: APIClient, device: Device) -> None:
+    assert api.delete(f"{URL}/{device.pk}").status_code == 204
+    assert not PollState.objects.filter(device_id=device.pk).exists()

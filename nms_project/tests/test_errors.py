@@ -1,0 +1,70 @@
+"""The one shape of errors, for everything a caller can do wrong and for servers that are away."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from rest_framework.test import APIClient
+
+from devices.models import CredentialProfile
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_body_over_the_limit_is_413(api: APIClient) -> None:
+    answer = api.post("/api/v1/metrics", data=b"x" * (1024 * 1024 + 1), content_type="application/json")
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "too_large"
+
+
+@pytest.mark.parametrize("raw", ["[" * 100_000, "{", "NaN", "\x00", "[]", '"x"', "null", "1e999"])
+@pytest.mark.parametrize("path", ["credentials", "devices", "discovery_profiles", "metrics"])
+def test_hostile_json_is_400(api: APIClient, path: str, raw: str) -> None:
+    answer = api.post(f"/api/v1/{path}", data=raw, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["status"] == 400
+
+
+def test_a_secret_that_cannot_be_stored_is_400(api: APIClient) -> None:
+    payload = {"username": "x", "password": "\ud800"}
+    raw = json.dumps({"name": "w", "protocol": "winrm", "payload": payload})
+    answer = api.post("/api/v1/credentials", data=raw, content_type="application/json")
+    assert answer.status_code == 400
+
+
+def test_an_unknown_route_is_404_in_json(api: APIClient) -> None:
+    answer = api.get("/api/v1/nonsense")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+
+
+def test_a_wrong_media_type_is_415(api: APIClient) -> None:
+    answer = api.post("/api/v1/metrics", data=b"<a/>", content_type="application/xml")
+    assert answer.status_code == 415
+
+
+def test_postgresql_away_is_503_with_retry_after(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise OperationalError("connection refused: secret details")
+
+    monkeypatch.setattr(connection, "cursor", away)
+    answer = api.get("/api/v1/devices")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "secret details" not in answer.content.decode()
+
+
+def test_redis_away_is_503(client: Client, settings: Any) -> None:
+    settings.REDIS_URL = "unix:///nonexistent/redis.sock"
+    answer = client.get("/healthz")
+    assert answer.status_code == 503
+
+
+def test_database_text_never_shows(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    answer = api.post(
+        "/api/v1/credentials",
+        {"name": "Windows", "protocol": "winrm", "payload": {"username": "u", "password": "p"}},
+    )
+    assert "constraint" not in answer.content.decode()
+    assert "duplicate key" not in answer.content.decode()
