@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
 from rest_framework.test import APIClient
 
 from devices.crypto import payload_encrypt
@@ -17,6 +18,15 @@ from nms_project.redis_client import redis_client
 def _empty_redis() -> Iterator[None]:
     yield
     redis_client().flushdb()
+
+
+@pytest.fixture
+def committed(transactional_db: None) -> Iterator[None]:
+    """Real commits, for what depends on them: now() moves, temporary tables go, others see the rows."""
+    yield
+    with connection.cursor() as cursor:
+        # Django empties the tables it manages; the partitioned ones it does not.
+        cursor.execute("TRUNCATE polling_verdict, metrics_sample")
 
 
 @pytest.fixture

@@ -1,0 +1,163 @@
+"""The claim: slots on the device's own grid, leases, `overrun`, `lost`, and clocks that jump."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import close_old_connections, connection
+
+from devices.models import CredentialProfile, Device, DeviceStatus, PollState
+from devices.schedule import EPOCH
+from devices.services import database_now, device_create, device_provision
+from polling.claim import Claimed, leases_expire, slots_claim, slots_reset
+from polling.tests.conftest import shift_state, verdict_kinds
+
+pytestmark = pytest.mark.usefixtures("committed")
+LEASE = 40.0
+
+
+def claim() -> list[Claimed]:
+    return slots_claim(limit=1_000, lease_seconds=LEASE)[0]
+
+
+def is_on_grid(state: PollState) -> bool:
+    assert state.next_poll_at is not None
+    since = state.next_poll_at - EPOCH - timedelta(milliseconds=state.grid_offset_ms)
+    return since % timedelta(seconds=state.interval_seconds) == timedelta(0)
+
+
+def test_a_new_active_device_is_due_at_the_time_it_was_provisioned(device: Device) -> None:
+    (claimed,) = claim()
+    assert claimed.due_at == device.status_since
+    assert (claimed.should_ping, claimed.plugin_id) == (True, "winrm")
+
+
+def test_its_next_slot_is_on_its_grid_half_an_interval_away_at_least(device: Device) -> None:
+    claim()
+    state = PollState.objects.get(device=device)
+    assert is_on_grid(state)
+    assert state.next_poll_at is not None
+    assert timedelta(seconds=30) <= state.next_poll_at - device.status_since < timedelta(seconds=90)
+
+
+def test_nothing_is_claimed_twice(device: Device) -> None:
+    assert len(claim()) == 1
+    assert claim() == []
+
+
+def test_devices_that_are_not_active_are_not_due(device: Device) -> None:
+    PollState.objects.filter(device=device).update(next_poll_at=None)
+    assert claim() == []
+
+
+def test_slots_skipped_in_a_stall_collapse_into_the_latest(device: Device) -> None:
+    claim()
+    PollState.objects.update(lease_due_at=None, leased_until=None)
+    shift_state(device.pk, seconds=-600)
+    before = database_now()
+    (claimed,) = claim()
+    assert before - timedelta(seconds=60) < claimed.due_at <= before + timedelta(seconds=5)
+    assert claim() == []
+
+
+def test_a_slot_beside_a_live_lease_is_an_overrun(device: Device) -> None:
+    (first,) = claim()
+    PollState.objects.update(next_poll_at=database_now())
+    assert claim() == []
+    assert verdict_kinds(device.pk) == ["overrun"]
+    assert PollState.objects.get(device=device).lease_due_at == first.due_at
+
+
+def test_a_lease_that_ran_out_is_lost_and_the_new_slot_is_leased(device: Device) -> None:
+    (first,) = claim()
+    shift_state(device.pk, seconds=-100)
+    (second,) = claim()
+    assert verdict_kinds(device.pk) == ["lost"]
+    state = PollState.objects.get(device=device)
+    assert state.lease_due_at == second.due_at != first.due_at
+    assert state.last_verdict == "lost"
+
+
+def test_a_lease_that_ran_out_is_lost_also_when_the_device_is_not_due(device: Device) -> None:
+    claim()
+    PollState.objects.update(leased_until=database_now() - timedelta(seconds=1))
+    assert leases_expire(limit=10) == 1
+    assert verdict_kinds(device.pk) == ["lost"]
+    assert leases_expire(limit=10) == 0
+
+
+def test_due_at_never_repeats(device: Device) -> None:
+    (first,) = claim()
+    PollState.objects.update(lease_due_at=None, leased_until=None, next_poll_at=first.due_at)
+    (second,) = claim()
+    assert second.due_at > first.due_at
+
+
+def test_a_clock_that_jumped_back_costs_one_interval_at_most(device: Device) -> None:
+    claim()
+    shift_state(device.pk, seconds=3_600)
+    assert claim() == []
+    assert slots_reset() == 1
+    state = PollState.objects.get(device=device)
+    assert state.next_poll_at is not None
+    assert timedelta(0) < state.next_poll_at - database_now() <= timedelta(seconds=60)
+
+
+def test_a_slot_after_provisioning_is_no_jump(device: Device) -> None:
+    claim()
+    assert slots_reset() == 0
+
+
+def test_provisioning_makes_it_due_now_and_keeps_the_running_lease(device: Device) -> None:
+    (first,) = claim()
+    device_provision(device_id=device.pk, interval_seconds=120)
+    state = PollState.objects.get(device=device)
+    assert state.lease_due_at == first.due_at
+    assert state.interval_seconds == 120
+    assert state.next_poll_at is not None
+    assert state.next_poll_at > first.due_at
+
+
+def test_the_limit_is_kept_and_the_oldest_go_first(winrm_credential: CredentialProfile) -> None:
+    devices = [_device(winrm_credential, last) for last in range(1, 6)]
+    for position, device in enumerate(devices):
+        PollState.objects.filter(device=device).update(
+            next_poll_at=database_now() - timedelta(seconds=60 - position)
+        )
+    claimed, due = slots_claim(limit=2, lease_seconds=LEASE)
+    assert due == 2
+    assert {slot.device_id for slot in claimed} == {devices[0].pk, devices[1].pk}
+
+
+def test_two_schedulers_at_once_share_the_work_and_double_nothing(
+    winrm_credential: CredentialProfile,
+) -> None:
+    for last in range(1, 101):
+        _device(winrm_credential, last)
+    claimed: list[int] = []
+
+    def schedule() -> None:
+        try:
+            for _ in range(30):
+                claimed.extend(slot.device_id for slot in slots_claim(limit=7, lease_seconds=LEASE)[0])
+        finally:
+            close_old_connections()
+            connection.close()
+
+    threads = [threading.Thread(target=schedule) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(Device.objects.values_list("pk", flat=True))
+
+
+def _device(credential: CredentialProfile, last: int) -> Device:
+    return device_create(
+        hostname=f"win-{last}",
+        ip_address=f"127.20.1.{last}",
+        plugin_id="winrm",
+        port=5985,
+        credential_profile=credential,
+        status=DeviceStatus.ACTIVE,
+    )
