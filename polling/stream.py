@@ -41,6 +41,7 @@ WATCH_SECONDS = 0.25
 BACK_OFF_SECONDS = (0.5, 1, 2, 4, 8, 16, 30)  # after the first, second, … end in a row
 EOF_SECONDS = 0.5
 TERM_SECONDS = 3.0
+STDERR_SECONDS = 0.5
 
 Deliver = Callable[[Result], None]
 
@@ -60,6 +61,7 @@ class _Process:
     pending: dict[str, _Pending] = field(default_factory=dict)
     outgoing: "queue.SimpleQueue[bytes | None]" = field(default_factory=queue.SimpleQueue)
     stderr: deque[bytes] = field(default_factory=deque)
+    stderr_reader: threading.Thread | None = None
 
 
 class StreamRunner:
@@ -162,11 +164,17 @@ class StreamRunner:
             self._back_off()
             return f"the plugin cannot be started: {error.strerror}"
         self._process = process = _Process(popen)
-        for target in (self._write, self._read, self._read_stderr):
-            threading.Thread(
-                target=target, args=(process,), name=f"{self.plugin.id}-{target.__name__}", daemon=True
-            ).start()
+        process.stderr_reader = self._thread(self._read_stderr, process)
+        self._thread(self._read, process)
+        self._thread(self._write, process)
         return ""
+
+    def _thread(self, target: Callable[[_Process], None], process: _Process) -> threading.Thread:
+        thread = threading.Thread(
+            target=target, args=(process,), name=f"{self.plugin.id}-{target.__name__}", daemon=True
+        )
+        thread.start()
+        return thread
 
     def _back_off(self) -> None:
         step = min(self._ends_in_a_row, len(BACK_OFF_SECONDS) - 1)
@@ -188,38 +196,37 @@ class StreamRunner:
             stdin.close()
 
     def _read(self, process: _Process) -> None:
-        stdout = process.popen.stdout
-        assert stdout  # noqa: S101
+        assert process.popen.stdout  # noqa: S101
+        with process.popen.stdout as stdout:
+            self._read_lines(process, stdout.fileno())
+            self._settle(process)
+
+    def _read_lines(self, process: _Process, descriptor: int) -> None:
         rest = bytearray()
-        while chunk := os.read(stdout.fileno(), READ_BYTES):
+        while chunk := os.read(descriptor, READ_BYTES):
             with self._lock:
                 process.waiting_since = time.monotonic() if process.pending else None
-            searched = len(rest)
-            rest += chunk
-            if b"\n" not in chunk:
-                if len(rest) > MAX_STDOUT_BYTES:
-                    logger.error(
-                        "plugin %s wrote a line of more than %d bytes", self.plugin.id, MAX_STDOUT_BYTES
-                    )
-                    break
-                continue
-            end = rest.rindex(b"\n", searched) + 1
-            for line in bytes(rest[:end]).split(b"\n"):
-                if line.strip():
-                    self._answer(process, line)
-            del rest[:end]
-        self._settle(process)
+            *lines, last = chunk.split(b"\n")
+            for line in lines:
+                rest += line
+                if rest.strip():
+                    self._answer(process, bytes(rest))
+                rest.clear()
+            rest += last
+            if len(rest) > MAX_STDOUT_BYTES:
+                logger.error("plugin %s wrote a line of more than %d bytes", self.plugin.id, MAX_STDOUT_BYTES)
+                return
 
     def _read_stderr(self, process: _Process) -> None:
-        stderr = process.popen.stderr
-        assert stderr  # noqa: S101
+        assert process.popen.stderr  # noqa: S101
         kept = 0
-        while chunk := os.read(stderr.fileno(), READ_BYTES):
-            log_stderr(self.plugin.id, chunk)
-            process.stderr.append(chunk)
-            kept += len(chunk)
-            while kept > MAX_STDERR_BYTES and len(process.stderr) > 1:
-                kept -= len(process.stderr.popleft())
+        with process.popen.stderr as stderr:
+            while chunk := os.read(stderr.fileno(), READ_BYTES):
+                log_stderr(self.plugin.id, chunk)
+                process.stderr.append(chunk)
+                kept += len(chunk)
+                while kept > MAX_STDERR_BYTES and len(process.stderr) > 1:
+                    kept -= len(process.stderr.popleft())
 
     def _answer(self, process: _Process, line: bytes) -> None:
         try:
@@ -240,6 +247,8 @@ class StreamRunner:
         while.
         """
         kill_group(process.popen)
+        if process.stderr_reader:
+            process.stderr_reader.join(STDERR_SECONDS)  # its last words belong into the reason
         with self._lock:
             if self._process is process:
                 self._process = None
