@@ -1,7 +1,10 @@
 """Credential profiles, devices, and the run state the scheduler works on."""
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+
+from plugins.registry import ICMP
 
 MIN_INTERVAL_SECONDS = 10
 MAX_INTERVAL_SECONDS = 86_400
@@ -9,6 +12,13 @@ DEFAULT_INTERVAL_SECONDS = 60
 
 INTERVAL_VALIDATORS = [MinValueValidator(MIN_INTERVAL_SECONDS), MaxValueValidator(MAX_INTERVAL_SECONDS)]
 PORT_VALIDATORS = [MinValueValidator(0), MaxValueValidator(65_535)]
+
+
+def port_error(plugin_id: str, port: int) -> str:
+    """What is wrong with a port, or "". 0 is for ping-only devices, which have none, and for them alone."""
+    if (plugin_id == ICMP.id) == (port == 0):
+        return ""
+    return "A ping-only device has port 0." if plugin_id == ICMP.id else "Must be from 1 to 65535."
 
 
 class Timestamped(models.Model):
@@ -70,6 +80,15 @@ class Device(Timestamped):
 
     def __str__(self) -> str:
         return f"{self.hostname} ({self.ip_address})"
+
+    def clean(self) -> None:
+        """The rules over several fields, for forms; the API's serializer names the same fields."""
+        wrong = port_error(self.plugin_id, self.port) if self.port is not None else ""
+        if wrong:
+            raise ValidationError({"port": wrong})
+        protocol = self.credential_profile.protocol if self.credential_profile_id else self.plugin_id
+        if self.plugin_id != protocol:
+            raise ValidationError({"plugin_id": f"The credential profile is for {protocol!r}."})
 
 
 class PollState(models.Model):

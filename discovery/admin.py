@@ -13,7 +13,6 @@ from discovery.selectors import runs_with_progress
 from discovery.services import run_start
 from discovery.targets import target_check
 from nms_project.errors import InvalidInput
-from plugins.registry import ICMP
 
 
 class DiscoveryProfileForm(forms.ModelForm[DiscoveryProfile]):
@@ -40,8 +39,9 @@ class DiscoveryProfileForm(forms.ModelForm[DiscoveryProfile]):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         credential, port = cleaned.get("credential_profile"), cleaned.get("port")
-        if credential is not None and port is not None and (credential.protocol == ICMP.id) != (port == 0):
-            self.add_error("port", "Must be 0 for ping only, and from 1 to 65535 otherwise.")
+        wrong = port_error(credential.protocol, port) if credential and port is not None else ""
+        if wrong:
+            self.add_error("port", wrong)
         return cleaned
 
 

@@ -8,9 +8,8 @@ from rest_framework import serializers
 
 from devices import services
 from devices.credentials import HIDDEN, payload_encrypted_for, protocol_change_check
-from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, DeviceStatus
+from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, DeviceStatus, port_error
 from devices.plugins import plugin_find, plugin_ids
-from plugins.registry import ICMP
 
 
 @extend_schema_field({"oneOf": [{"type": "object"}, {"type": "string"}]})
@@ -137,11 +136,9 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
 
 
 def port_check(plugin_id: str, port: int) -> None:
-    """0 is for ping-only devices, which have no port, and for them alone."""
-    if plugin_id == ICMP.id and port != 0:
-        raise serializers.ValidationError({"port": ["A ping-only device has port 0."]})
-    if plugin_id != ICMP.id and port == 0:
-        raise serializers.ValidationError({"port": ["Must be from 1 to 65535."]})
+    wrong = port_error(plugin_id, port)
+    if wrong:
+        raise serializers.ValidationError({"port": [wrong]})
 
 
 class ProvisionSerializer(serializers.Serializer[Any]):

@@ -1,0 +1,63 @@
+"""Credential encryption: several keys, rotation, and secrets no key opens."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
+
+from devices.crypto import payload_decrypt, payload_encrypt, payload_rotate
+from devices.errors import CredentialUnreadable
+from devices.models import CredentialProfile
+
+OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+SECRET = {"password": "пароль-☃"}
+
+
+def test_what_goes_in_comes_out() -> None:
+    assert payload_decrypt(payload_encrypt(SECRET)) == SECRET
+
+
+def test_the_newest_encrypts_and_all_decrypt(settings: Any) -> None:
+    settings.NMS_ENCRYPTION_KEYS = [OLD]
+    old = payload_encrypt(SECRET)
+    settings.NMS_ENCRYPTION_KEYS = [NEW, OLD]
+    assert payload_decrypt(old) == SECRET
+    rotated = payload_rotate(old)
+    settings.NMS_ENCRYPTION_KEYS = [NEW]
+    assert payload_decrypt(rotated) == SECRET
+    with pytest.raises(CredentialUnreadable, match="NMS_ENCRYPTION_KEYS"):
+        payload_decrypt(old)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "gAAAAA", "é"])
+def test_damaged_text_is_unreadable(text: str) -> None:
+    with pytest.raises(CredentialUnreadable):
+        payload_decrypt(text)
+
+
+@pytest.mark.django_db
+def test_rotate_credentials(winrm_credential: CredentialProfile, settings: Any) -> None:
+    settings.NMS_ENCRYPTION_KEYS = [NEW, *settings.NMS_ENCRYPTION_KEYS]
+    out = StringIO()
+    call_command("rotate_credentials", stdout=out)
+    assert "1 of 1 credentials" in out.getvalue()
+    settings.NMS_ENCRYPTION_KEYS = [NEW]
+    winrm_credential.refresh_from_db()
+    assert payload_decrypt(winrm_credential.encrypted_payload)["password"] == "s3cret-of-winrm"
+
+
+@pytest.mark.django_db
+def test_rotation_names_what_it_cannot_open(winrm_credential: CredentialProfile, settings: Any) -> None:
+    settings.NMS_ENCRYPTION_KEYS = [NEW]
+    with pytest.raises(CommandError, match=str(winrm_credential.pk)):
+        call_command("rotate_credentials", stdout=StringIO())
+
+
+def test_a_bad_key_is_an_error_that_does_not_show_it(settings: Any) -> None:
+    settings.NMS_ENCRYPTION_KEYS = [NEW, "not-a-key"]
+    (message,) = [message for message in run_checks() if message.id == "devices.E001"]
+    assert "key 2" in str(message)
+    assert "not-a-key" not in str(message)
