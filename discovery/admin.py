@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from devices.models import port_error
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.selectors import runs_with_progress
 from discovery.services import run_start

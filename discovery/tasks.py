@@ -7,14 +7,13 @@ from django.db import InterfaceError, OperationalError
 
 from discovery.services import runs_resume
 from discovery.sweep import sweep
-from nms_project.queues import Queue
 from polling.errors import RunnerClosed
 from polling.outage import message_kept_on
 
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="discovery.sweep", ignore_result=True, queue=Queue.DISCOVERY.value)
+@shared_task(name="discovery.sweep", ignore_result=True)
 def sweep_task(run_id: int, start: int, stop: int) -> None:
     with message_kept_on(OperationalError, InterfaceError, RunnerClosed):
         sweep(run_id, start, stop)

@@ -239,6 +239,12 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_DEFAULT_QUEUE = Queue.CONTROL.value
+# polling.poll is sent to its shard's queue by polling/scheduler.py.
+CELERY_TASK_ROUTES = {
+    "polling.ping": {"queue": Queue.PING.value},
+    "polling.store": {"queue": Queue.STORE.value},
+    "discovery.sweep": {"queue": Queue.DISCOVERY.value},
+}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 3,
     "interval_start": 0,

@@ -59,7 +59,7 @@ def dispatch(slots: Sequence[Claimed]) -> None:
         else:
             to_poll.append((claimed.plugin_id, PingedSlot(claimed.device_id, due_us, None, None)))
     for batch in batches(to_ping, settings.NMS_BATCH_SIZE):
-        current_app.send_task("polling.ping", args=[batch], queue=Queue.PING.value)
+        current_app.send_task("polling.ping", args=[batch])
     send_to_poll(to_poll)
 
 

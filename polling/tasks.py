@@ -14,7 +14,6 @@ from celery import current_app, shared_task
 from django.db import InterfaceError, OperationalError
 
 from health.services import FailedSlot, failures_record, successes_record
-from nms_project.queues import Queue
 from polling.claim import slots_reset
 from polling.errors import RunnerClosed
 from polling.models import VerdictKind
@@ -79,7 +78,6 @@ def hand_over(reports: Sequence[Report]) -> None:
         current_app.send_task(
             "polling.store",
             args=[[report.to_message() for report in reports]],
-            queue=Queue.STORE.value,
             retry=True,
             retry_policy=HAND_OVER_RETRIES,
         )

@@ -1,0 +1,235 @@
+"""Runs and sweeps: real fping, a plugin made for the test, and deliveries that go wrong."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from devices.crypto import payload_encrypt
+from devices.models import CredentialProfile, Device, DeviceStatus, PollState
+from discovery import services
+from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
+from discovery.selectors import runs_with_progress
+from discovery.sweep import sweep
+from nms_project.redis_client import redis_client
+from polling import runners
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+# Answers by the last digits of the address: .13 refuses the login, .14 has no name, .15 is never answered.
+PLUGIN = """#!/usr/bin/env python3
+import json, sys
+results = []
+for task in json.load(sys.stdin):
+    base = {"request_id": task["request_id"], "target": task["target"], "port": task["port"]}
+    last = task["target"].rpartition(".")[2]
+    assert sys.argv[1:] == ["-discovery"] and task["credentials"] == {"key": "s3cret"}
+    if last == "13":
+        results.append({**base, "success": False, "error_code": "auth", "error": "login refused"})
+    elif last == "14":
+        results.append({**base, "success": True})
+    elif last != "15":
+        results.append({**base, "success": True, "hostname": "host-" + last})
+print(json.dumps(results))
+"""
+
+Profile = Callable[..., DiscoveryProfile]
+
+
+@pytest.fixture
+def profile(tmp_path: Path, settings: Any) -> Iterator[Profile]:
+    folder = tmp_path / "plugins" / "made"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(
+        '{"id": "made", "default_port": 7, "executable": "run", "credential_schema": {}, "modes": ["batch"]}'
+    )
+    (folder / "run").write_text(PLUGIN)
+    (folder / "run").chmod(0o755)
+    settings.NMS_PLUGINS_DIR = folder.parent
+
+    def make(name: str = "made", **fields: Any) -> DiscoveryProfile:
+        credential, _ = CredentialProfile.objects.get_or_create(
+            name=name, protocol="made", defaults={"encrypted_payload": payload_encrypt({"key": "s3cret"})}
+        )
+        values = {"target": "127.20.0.11-16", "port": 7, "credential_profile": credential, **fields}
+        return DiscoveryProfile.objects.create(name=name, **values)
+
+    yield make
+    runners.close_all()
+    runners._runners.clear()
+
+
+def drain(run: DiscoveryRun) -> None:
+    """Works on the run's chunks as the workers would, in this process."""
+    while (chunk := services.chunk_next(run.pk)) is not None:
+        sweep(run.pk, chunk.start, chunk.stop)
+    services.run_finish(run.pk)
+
+
+def start(profile: DiscoveryProfile) -> DiscoveryRun:
+    """Without sending anything: the test decides what is delivered."""
+    return DiscoveryRun.objects.create(profile=profile, target=profile.target, total=_total(profile))
+
+
+def _total(profile: DiscoveryProfile) -> int:
+    from discovery.targets import target_parse
+
+    return target_parse(profile.target).total
+
+
+def test_each_address_gets_a_result_with_its_reason(profile: Profile) -> None:
+    run = start(profile())
+    drain(run)
+    results = {row.target: (row.outcome, row.error_code, row.hostname) for row in run.results.all()}
+    assert results == {
+        "127.20.0.11": ("created", "", "host-11"),
+        "127.20.0.12": ("created", "", "host-12"),
+        "127.20.0.13": ("failed", "auth", ""),
+        "127.20.0.14": ("failed", "protocol", ""),
+        "127.20.0.15": ("failed", "protocol", ""),
+        "127.20.0.16": ("created", "", "host-16"),
+    }
+    shown = runs_with_progress().get(pk=run.pk)
+    assert (shown.status, shown.done, shown.found, shown.created, shown.failed) == ("done", 6, 3, 3, 3)
+
+
+@pytest.mark.parametrize(("auto", "status"), [(True, DeviceStatus.ACTIVE), (False, DeviceStatus.DISCOVERED)])
+def test_auto_provision_decides_the_status(profile: Profile, auto: bool, status: DeviceStatus) -> None:
+    drain(start(profile(target="127.20.0.11", auto_provision=auto, polling_interval_seconds=30)))
+    device = Device.objects.get()
+    assert (device.status, device.should_ping, device.polling_interval_seconds) == (status, True, 30)
+    assert (PollState.objects.get(device=device).next_poll_at is not None) == auto
+
+
+def test_an_existing_device_keeps_its_settings(profile: Profile) -> None:
+    made = profile(target="127.20.0.11")
+    drain(start(made))
+    Device.objects.update(hostname="renamed", polling_interval_seconds=300, status=DeviceStatus.INACTIVE)
+    run = start(made)
+    drain(run)
+    device = Device.objects.get()
+    assert (device.hostname, device.polling_interval_seconds, device.status) == ("renamed", 300, "inactive")
+    assert run.results.get().outcome == Outcome.KNOWN
+
+
+def test_a_task_delivered_twice_counts_nothing_twice(profile: Profile) -> None:
+    run = start(profile())
+    chunk = services.chunk_next(run.pk)
+    assert chunk is not None
+    for _ in range(3):
+        sweep(run.pk, chunk.start, chunk.stop)
+    assert DiscoveryResult.objects.filter(run=run).count() == 6
+    assert Device.objects.count() == 3
+    assert DiscoveryResult.objects.filter(run=run, outcome=Outcome.CREATED).count() == 3
+
+
+def test_two_runs_at_once_on_overlapping_targets_make_each_device_once(profile: Profile) -> None:
+    runs = [start(profile("a", target="127.20.0.16-60")), start(profile("b", target="127.20.0.40-90"))]
+    errors: list[BaseException] = []
+
+    def work(run: DiscoveryRun) -> None:
+        try:
+            drain(run)
+        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(run,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert Device.objects.count() == PollState.objects.count() == 75
+    assert DiscoveryResult.objects.filter(outcome=Outcome.CREATED).count() == 75
+    assert set(DiscoveryRun.objects.values_list("status", flat=True)) == {RunStatus.DONE}
+
+
+def test_a_run_is_cut_into_chunks_of_256(profile: Profile) -> None:
+    run = start(profile(target="127.20.0.0/22"))
+    chunks = []
+    while (chunk := services.chunk_next(run.pk)) is not None:
+        chunks.append((chunk.start, chunk.stop))
+    assert chunks == [(0, 256), (256, 512), (512, 768), (768, 1_022)]
+
+
+def test_editing_the_profile_does_not_move_a_run_under_way(profile: Profile) -> None:
+    made = profile(target="127.20.0.11")
+    run = start(made)
+    DiscoveryProfile.objects.filter(pk=made.pk).update(target="127.20.0.99")
+    drain(run)
+    assert run.results.get().target == "127.20.0.11"
+
+
+def test_a_stalled_run_is_taken_up_again(profile: Profile) -> None:
+    run = start(profile())
+    assert services.chunk_next(run.pk) is not None
+    assert services.chunk_next(run.pk) is None
+    assert services.runs_resume() == 0
+    DiscoveryRun.objects.update(progressed_at=Now() - timedelta(minutes=5))
+    assert services.runs_resume() == 1
+    assert redis_client().llen("discovery") == 1
+
+
+def test_ping_only_discovery_needs_no_plugin(icmp_credential: CredentialProfile) -> None:
+    made = DiscoveryProfile.objects.create(
+        name="ping", target="127.21.0.1-3", port=0, credential_profile=icmp_credential, auto_provision=True
+    )
+    drain(start(made))
+    devices = list(Device.objects.values_list("plugin_id", "port", "hostname"))
+    assert [device[:2] for device in devices] == [("icmp", 0)] * 3
+    assert all(hostname for _, _, hostname in devices)
+
+
+def test_a_host_may_be_both(profile: Profile, icmp_credential: CredentialProfile) -> None:
+    drain(start(profile(target="127.20.0.11")))
+    ping_only = DiscoveryProfile.objects.create(
+        name="ping", target="127.20.0.11", port=0, credential_profile=icmp_credential
+    )
+    drain(start(ping_only))
+    assert sorted(Device.objects.values_list("port", flat=True)) == [0, 7]
+
+
+def test_fping_that_cannot_work_fails_the_run_with_the_reason(profile: Profile, settings: Any) -> None:
+    settings.NMS_FPING = "/nonexistent/fping"
+    run = start(profile())
+    drain(run)
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    assert "apt-get install fping" in run.error
+
+
+def test_without_ping_first_fping_is_not_needed(profile: Profile, settings: Any) -> None:
+    settings.NMS_FPING = "/nonexistent/fping"
+    drain(start(profile(target="127.20.0.11", ping_first=False)))
+    assert Device.objects.count() == 1
+
+
+def test_a_secret_no_key_opens_fails_the_run(profile: Profile) -> None:
+    run = start(profile())
+    CredentialProfile.objects.update(encrypted_payload="damaged")
+    drain(run)
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    assert "NMS_ENCRYPTION_KEYS" in run.error
+
+
+def test_a_plugin_that_is_gone_is_the_reason_of_each_address(profile: Profile, settings: Any) -> None:
+    run = start(profile(ping_first=False))
+    settings.NMS_PLUGINS_DIR = Path("/nonexistent")
+    drain(run)
+    assert set(run.results.values_list("outcome", "error_code")) == {("failed", "internal")}
+
+
+def test_a_deleted_run_is_passed_over(profile: Profile) -> None:
+    run = start(profile())
+    pk = run.pk
+    run.delete()
+    sweep(pk, 0, 6)
+    assert not Device.objects.exists()

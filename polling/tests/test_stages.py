@@ -1,0 +1,200 @@
+"""Tick, ping stage and poll stage against real fping and plugins, stage by stage in one process."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import current_app
+
+from devices.models import CredentialProfile, Device, DeviceStatus, PollState
+from devices.services import database_now
+from nms_project.redis_client import redis_client
+from polling import runners
+from polling.claim import slots_claim
+from polling.models import VerdictKind
+from polling.pinger import ping_slots
+from polling.poller import poll_slots
+from polling.scheduler import tick
+from polling.slots import PingedSlot, Report, Slot, to_microseconds
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_runners() -> Iterator[None]:
+    yield
+    runners.close_all()
+    runners._runners.clear()
+
+
+def queued(queue: str) -> int:
+    return int(redis_client().llen(queue))
+
+
+def leased(device: Device) -> Slot:
+    ((claimed,), _) = slots_claim(limit=1, lease_seconds=40)
+    assert claimed.device_id == device.pk
+    return Slot(device.pk, to_microseconds(claimed.due_at))
+
+
+def install(tmp_path: Path, settings: Any, source: str) -> None:
+    """A plugin of id winrm, so that the fixtures' devices use it."""
+    folder = tmp_path / "plugins" / "winrm"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(
+        '{"id": "winrm", "default_port": 1, "executable": "run", "credential_schema": {}, "modes": ["batch"]}'
+    )
+    (folder / "run").write_text(source)
+    (folder / "run").chmod(0o755)
+    settings.NMS_PLUGINS_DIR = folder.parent
+
+
+def poll(slot: Slot) -> list[Report]:
+    pinged = PingedSlot(*slot, 0.5, 0.0)
+    return [report for reports in poll_slots("winrm", [pinged]) for report in reports]
+
+
+def test_a_tick_sends_to_ping_or_straight_to_the_shard(device: Device, ping_device: Device) -> None:
+    Device.objects.filter(pk=device.pk).update(should_ping=False)
+    assert tick() == 2
+    assert (queued("ping"), queued("poll.0") + queued("poll.1"), queued("store")) == (1, 1, 0)
+
+
+def test_claiming_pauses_above_the_backlog(device: Device, settings: Any) -> None:
+    settings.NMS_MAX_BACKLOG = 1
+    for _ in range(2):
+        current_app.send_task("polling.ping", args=[[]], queue="ping")
+    assert tick() == 0
+    assert PollState.objects.get(device=device).lease_due_at is None
+
+
+def test_a_ping_only_device_has_its_document_from_the_ping(ping_device: Device) -> None:
+    (report,) = ping_slots([leased(ping_device)])
+    assert report.kind == VerdictKind.OK
+    assert report.document is not None
+    assert report.document.startswith('{"icmp":{"rtt_ms":0.')
+    assert queued("poll.0") + queued("poll.1") == 0
+
+
+def test_one_that_answers_goes_on_to_its_plugin(device: Device) -> None:
+    assert ping_slots([leased(device)]) == []
+    assert queued("poll.0") + queued("poll.1") == 1
+
+
+def test_one_that_does_not_answer_counts_as_a_failure(device: Device, tmp_path: Path, settings: Any) -> None:
+    binary = tmp_path / "fping"
+    binary.write_text('#!/bin/sh\nwhile read a; do echo "$a is unreachable"; done\nexit 1\n')
+    binary.chmod(0o755)
+    settings.NMS_FPING = str(binary)
+    (report,) = ping_slots([leased(device)])
+    assert (report.kind, report.is_counting, report.document) == (VerdictKind.PING_FAILED, True, None)
+
+
+def test_an_abnormal_fping_counts_against_nobody(device: Device, settings: Any) -> None:
+    settings.NMS_FPING = "/nonexistent/fping"
+    (report,) = ping_slots([leased(device)])
+    assert (report.kind, report.is_counting, report.attempted) == (VerdictKind.PLUGIN_ERROR, False, False)
+    assert "apt-get install fping" in report.error
+
+
+def test_slots_that_moved_on_are_dropped(device: Device, ping_device: Device) -> None:
+    claimed, _ = slots_claim(limit=10, lease_seconds=40)
+    slots = [Slot(slot.device_id, to_microseconds(slot.due_at)) for slot in claimed]
+    PollState.objects.update(leased_until=database_now())
+    assert ping_slots(slots) == []
+    assert [
+        slot for reports in poll_slots("winrm", [PingedSlot(*slots[0], None, None)]) for slot in reports
+    ] == []
+    assert queued("poll.0") + queued("poll.1") == 0
+
+
+def test_a_device_deleted_in_flight_is_dropped(device: Device) -> None:
+    slot = leased(device)
+    device.delete()
+    assert ping_slots([slot]) == []
+    assert poll(slot) == []
+
+
+def test_a_poll_reports_document_rtt_and_times(device: Device, tmp_path: Path, settings: Any) -> None:
+    source = """#!/usr/bin/env python3
+import json, sys
+(task,) = json.load(sys.stdin)
+assert task["credentials"]["password"] == "s3cret-of-winrm" and task["device_id"]
+data = {"target": task["target"], "port": task["port"]}
+print(json.dumps([{"request_id": task["request_id"], "success": True, "data": data,
+                   "sampled_at": "1999-01-01T00:00:00+00:00", "duration_ms": 7}]))
+"""
+    install(tmp_path, settings, source)
+    slot = leased(device)
+    (report,) = poll(slot)
+    assert (report.kind, report.rtt_ms, report.duration_ms) == (VerdictKind.OK, 0.5, 7)
+    assert report.document == '{"target":"127.20.0.1","port":5985}'
+    assert report.sampled_us == slot.due_us, "clamped: a host's clock is its own affair"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "counts"),
+    [
+        ("auth", VerdictKind.AUTH_FAILED, True),
+        ("timeout", VerdictKind.TIMEOUT, True),
+        ("refused", VerdictKind.POLL_FAILED, True),
+        ("unreachable", VerdictKind.POLL_FAILED, True),
+        ("protocol", VerdictKind.POLL_FAILED, True),
+        ("script", VerdictKind.POLL_FAILED, True),
+        ("quota", VerdictKind.POLL_FAILED, False),
+        ("internal", VerdictKind.PLUGIN_ERROR, False),
+        ("nonsense", VerdictKind.PLUGIN_ERROR, False),
+    ],
+)
+def test_error_codes_become_verdicts(
+    device: Device, tmp_path: Path, settings: Any, code: str, kind: VerdictKind, counts: bool
+) -> None:
+    source = f"""#!/usr/bin/env python3
+import json, sys
+(task,) = json.load(sys.stdin)
+answer = {{"request_id": task["request_id"], "success": False, "error_code": "{code}", "error": "e"}}
+print(json.dumps([answer]))
+"""
+    install(tmp_path, settings, source)
+    (report,) = poll(leased(device))
+    assert (report.kind, report.is_counting, report.document) == (kind, counts, None)
+
+
+@pytest.mark.parametrize(
+    "body", ["exit 3", "kill -9 $$", "cat > /dev/null; echo '[{\"request'", "cat > /dev/null"]
+)
+def test_a_plugin_that_breaks_counts_against_nobody(
+    device: Device, tmp_path: Path, settings: Any, body: str
+) -> None:
+    install(tmp_path, settings, f"#!/bin/sh\n{body}\n")
+    (report,) = poll(leased(device))
+    assert (report.kind, report.is_counting) == (VerdictKind.PLUGIN_ERROR, False)
+
+
+def test_a_secret_no_key_opens_takes_the_device_off_with_the_reason(device: Device) -> None:
+    CredentialProfile.objects.update(encrypted_payload="damaged")
+    (report,) = poll(leased(device))
+    assert (report.kind, report.attempted) == (VerdictKind.PLUGIN_ERROR, False)
+    device.refresh_from_db()
+    assert device.status == DeviceStatus.ERROR
+    assert "cannot be decrypted" in device.status_reason
+    assert PollState.objects.get(device=device).next_poll_at is None
+
+
+def test_a_plugin_that_is_gone_takes_the_device_off_with_the_reason(device: Device, settings: Any) -> None:
+    settings.NMS_PLUGINS_DIR = Path("/nonexistent")
+    (report,) = poll(leased(device))
+    assert report.kind == VerdictKind.PLUGIN_ERROR
+    device.refresh_from_db()
+    assert (device.status, "'winrm' is not installed" in device.status_reason) == ("error", True)
+
+
+def test_no_message_holds_a_credential(device: Device) -> None:
+    slot = leased(device)
+    ping_slots([slot])
+    (raw,) = redis_client().lrange("poll.0", 0, -1) + redis_client().lrange("poll.1", 0, -1)
+    message = json.loads(raw)
+    assert b"s3cret" not in raw + base64.b64decode(message["body"])
