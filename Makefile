@@ -1,0 +1,55 @@
+# What there is to do; `make help` lists it. Everything runs in a virtual environment made on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system demo run test check format bench lock clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup  ## Start everything with simulated hosts and watch it work (ARGS=--once ends by itself)
+	@$(BIN)/python manage.py demo $(ARGS)
+
+run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
+	@$(BIN)/python manage.py run
+
+test: setup  ## Run the tests (ARGS are pytest's)
+	@$(BIN)/pytest -n auto $(ARGS)
+
+check: setup  ## Formatter, linter, types, import contract, migrations, lock
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+	@NMS_STATE_DIR=$$(mktemp -d) $(BIN)/python -W ignore manage.py makemigrations --check --dry-run
+
+format: setup  ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup  ## Measure against the budgets; tables here, JSON in bench/results/ (ARGS name single benchmarks)
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: setup  ## Compile requirements*.txt from pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:  ## Remove the virtual environment and all embedded data
+	rm -rf $(VENV) .run
+
+setup: system $(READY)  ## Install what is needed
+
+system:
+	@sh .ci/system
+
+$(READY): requirements.txt requirements-dev.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt -r requirements-dev.txt
+	@touch $@

@@ -94,7 +94,7 @@ def test_each_address_gets_a_result_with_its_reason(profile: Profile) -> None:
         "127.20.0.15": ("failed", "protocol", ""),
         "127.20.0.16": ("created", "", "host-16"),
     }
-    shown = runs_with_progress().get(pk=run.pk)
+    shown: Any = runs_with_progress().get(pk=run.pk)
     assert (shown.status, shown.done, shown.found, shown.created, shown.failed) == ("done", 6, 3, 3, 3)
 
 

@@ -195,6 +195,6 @@ def test_a_plugin_that_is_gone_takes_the_device_off_with_the_reason(device: Devi
 def test_no_message_holds_a_credential(device: Device) -> None:
     slot = leased(device)
     ping_slots([slot])
-    (raw,) = redis_client().lrange("poll.0", 0, -1) + redis_client().lrange("poll.1", 0, -1)
-    message = json.loads(raw)
-    assert b"s3cret" not in raw + base64.b64decode(message["body"])
+    queues: list[Any] = [redis_client().lrange(name, 0, -1) for name in ("poll.0", "poll.1")]
+    (raw,) = queues[0] + queues[1]
+    assert b"s3cret" not in raw + base64.b64decode(json.loads(raw)["body"])

@@ -129,7 +129,12 @@ def test_each_fault_has_its_code_and_harms_no_other_host(
 
 def test_a_wrong_password_and_a_wrong_user_are_auth(simulator: Simulator) -> None:
     address = simulator.config.addresses()[0]
-    for wrong in ({"password": "wrong"}, {"username": "nobody"}, {"transport": "basic", "password": "wrong"}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"password": "wrong"},
+        {"username": "nobody"},
+        {"transport": "basic", "password": "wrong"},
+    )
+    for wrong in wrongs:
         assert batch([task(address, **wrong)])[address]["error_code"] == "auth"
 
 
