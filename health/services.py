@@ -45,7 +45,7 @@ def failures_record(slots: Sequence[FailedSlot]) -> list[int]:
             slot.device_id, slot.due_at, device.status_since, device.polling_interval_seconds, _reason(slot)
         )
         for slot in slots
-        if (device := active.get(slot.device_id)) and device.status_since < slot.due_at
+        if (device := active.get(slot.device_id)) and device.status_since <= slot.due_at
     ]
     try:
         counted = failures_count(failures) if failures else []

@@ -60,7 +60,11 @@ def test_provisioning_starts_the_count_afresh(device: Device) -> None:
 
 
 def test_failures_from_before_provisioning_count_nothing(device: Device) -> None:
-    assert fail(device, -3, -2, -1, 0) == []
+    assert fail(device, -3, -2, -1) == []
+
+
+def test_the_slot_that_provisioning_made_counts(device: Device) -> None:
+    assert fail(device, 0, 1, 2) == [device.pk]
 
 
 def test_failures_of_a_deactivated_device_count_nothing(device: Device) -> None:

@@ -1,0 +1,174 @@
+"""A whole installation for tests that kill parts of it: servers, workers and beat as real processes.
+
+It shares nothing with the test session's own servers. Every process is a child in a session of its own; `stop`
+ends them all, whatever a test did to them.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import redis
+
+from nms_project.demo.client import Client
+from nms_project.stack.postgres import EmbeddedPostgres
+from nms_project.stack.redis import EmbeddedRedis
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "a password of the live stack"
+# Short leases (5 + 2 + 15 s) and short windows; every other value is the default.
+FAST = {
+    "NMS_PLUGIN_TIMEOUT_SECONDS": "2",
+    "NMS_VISIBILITY_TIMEOUT_SECONDS": "8",
+    "NMS_FAILURE_WINDOW_SECONDS": "30",
+}
+ALL_QUEUES = ("control", "ping", "poll.0", "poll.1", "store", "discovery")
+
+
+class LiveStack:
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.state_dir = Path(tempfile.mkdtemp(prefix="nms-live-"))
+        self.state_dir.chmod(0o755)
+        self.postgres = EmbeddedPostgres(self.state_dir)
+        self.redis = EmbeddedRedis(self.state_dir)
+        self.port = free_port()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+            "NMS_STATE_DIR": str(self.state_dir),
+            "DATABASE_URL": self.postgres.url,
+            "REDIS_URL": self.redis.url,
+            "PORT": str(self.port),
+            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            **FAST,
+            **settings,
+        }
+        self.client = Client(f"http://127.0.0.1:{self.port}")
+
+    def start(self) -> None:
+        self.postgres.start()
+        self.redis.start()
+        self._manage("prepare").wait(120)
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            kill_session(process)
+        self.redis.stop()
+        self.postgres.stop()
+        if self.postgres.home != self.state_dir:
+            shutil.rmtree(self.postgres.home, ignore_errors=True)
+        shutil.rmtree(self.state_dir, ignore_errors=True)
+
+    def run(self, *names: str) -> None:
+        """Starts processes by name and waits until they work; see `launch` for the names."""
+        for name in names:
+            self.launch(name)
+        for name in names:
+            self.await_ready(name)
+
+    def launch(self, name: str, **settings: str) -> None:
+        """`name` is a manage.py command line; what follows a # tells two of a kind apart."""
+        self.processes[name] = self._manage(
+            *name.partition("#")[0].split(), log_name=name, environment={**self.environment, **settings}
+        )
+
+    def await_ready(self, name: str) -> None:
+        if name.startswith("web"):
+            wait_until(self.client.is_up, 60)
+            self.client.login("admin", PASSWORD)
+        elif name.startswith("worker"):
+            wait_until(lambda: " ready." in self.log(name), 60)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to the process alone, as the kernel's out-of-memory killer would."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def log(self, name: str) -> str:
+        return self._log_path(name).read_text(errors="replace")
+
+    def logs(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in self.state_dir.glob("*.log"))
+
+    def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.postgres.url) as connection:
+            cursor = connection.execute(query, values)  # type: ignore[arg-type]  # constants of the tests
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, query: str, *values: Any) -> int:
+        return int(self.sql(query, *values)[0][0])
+
+    def broker(self) -> redis.Redis:
+        return redis.Redis.from_url(self.redis.url)
+
+    def add_devices(self, credential: dict[str, Any], addresses: list[str], **fields: Any) -> list[int]:
+        """Active devices, polled every 10 s, made over the API."""
+        profile = self.client.post("credentials", credential)
+        body = {
+            "credential_profile_id": profile["id"],
+            "status": "active",
+            "polling_interval_seconds": 10,
+            **fields,
+        }
+        return [self.client.post("devices", {**body, "ip_address": address})["id"] for address in addresses]
+
+    def _manage(
+        self, *arguments: str, log_name: str = "", environment: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
+        with self._log_path(log_name or arguments[0]).open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), *arguments],
+                env=dict(environment or self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _log_path(self, name: str) -> Path:
+        return self.state_dir / f"{name.replace(' ', '-')}.log"
+
+
+@contextmanager
+def live_stack(**settings: str) -> Iterator[LiveStack]:
+    stack = LiveStack(settings)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def kill_session(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, *, pause: float = 0.2) -> None:
+    """Raises AssertionError when the condition does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(pause)

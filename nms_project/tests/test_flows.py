@@ -1,0 +1,178 @@
+"""Flows over all apps in a live installation: from nothing to a metric, and through outages."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from nms_project.tests.live import PASSWORD, LiveStack, live_stack, wait_until
+from plugins.winrm.simulator.client import Simulator
+from plugins.winrm.simulator.config import FleetConfig
+from plugins.winrm.simulator.host import Fault
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+HOST_PASSWORD = "s3cret-of-the-flow-hosts"
+CREDENTIAL = {
+    "name": "flow",
+    "protocol": "winrm",
+    "payload": {"username": "monitor", "password": HOST_PASSWORD},
+}
+SAMPLES = "SELECT count(*) FROM metrics_sample"
+VERDICTS = "SELECT count(*) FROM polling_verdict"
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    config = FleetConfig(network="127.60.1.0/24", count=30, password=HOST_PASSWORD, latency_seconds=0.05)
+    with Simulator(config) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stack(simulator: Simulator) -> Iterator[LiveStack]:
+    with live_stack() as running:
+        running.run(
+            "web", "beat", "worker control ping discovery", "worker store", "worker poll.0", "worker poll.1"
+        )
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _clean(stack: LiveStack, simulator: Simulator) -> Iterator[None]:
+    """No device, no profile, no fault, and nothing in flight is left to the next test."""
+    yield
+    simulator.set_faults(dict.fromkeys(simulator.config.addresses(), Fault.NONE))
+    for kind in ("devices", "discovery_profiles", "credentials"):
+        for row in list(stack.client.every(kind)):
+            answer = stack.client.session.delete(
+                f"{stack.client.base_url}/api/v1/{kind}/{row['id']}", timeout=30
+            )
+            assert answer.status_code == 204, answer.text
+    stack.sql("TRUNCATE polling_verdict, metrics_sample")
+
+
+def test_from_nothing_to_a_metric_with_requests_alone(stack: LiveStack) -> None:
+    base = stack.client.base_url
+    api = requests.Session()
+    token = api.post(f"{base}/login", json={"username": "admin", "password": PASSWORD}, timeout=9).json()
+    api.headers["Authorization"] = f"Bearer {token['token']}"
+
+    def post(path: str, body: Any = None) -> Any:
+        answer = api.post(f"{base}/api/v1/{path}", json=body, timeout=9)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    payload = f'{{"username": "monitor", "password": "{HOST_PASSWORD}"}}'
+    credential = post("credentials", {"name": "w", "protocol": "winrm", "payload": payload})
+    profile = post(
+        "discovery_profiles",
+        {
+            "name": "p",
+            "target": "127.60.1.1-20",
+            "credential_profile_id": credential["id"],
+            "auto_provision": True,
+        },
+    )
+    run_id = post(f"discovery_profiles/{profile['id']}/run")["run_id"]
+    wait_until(
+        lambda: api.get(f"{base}/api/v1/discovery_runs/{run_id}", timeout=9).json()["status"] == "done", 40
+    )
+    run = api.get(f"{base}/api/v1/discovery_runs/{run_id}", timeout=9).json()
+    assert (run["total"], run["found"], run["created"], run["failed"]) == (20, 20, 20, 0)
+    devices = api.get(f"{base}/api/v1/devices", timeout=9).json()["results"]
+    ids = [device["id"] for device in devices]
+
+    def totals() -> list[Any]:
+        answer = post("metrics", {"device_ids": ids, "path": "cpu.total"})
+        return [series["results"][0]["value"] for series in answer if series["results"]]
+
+    wait_until(lambda: len(totals()) == 20, 40)
+    assert all(0 <= value <= 100 for value in totals())
+
+
+def test_a_device_deleted_while_its_poll_is_in_flight(stack: LiveStack, simulator: Simulator) -> None:
+    address, other = simulator.config.addresses()[:2]
+    simulator.set_faults({address: Fault.HANG})
+    before = simulator.counters(address)["requests"]
+    device_id, _ = stack.add_devices(CREDENTIAL, [address, other])
+    wait_until(lambda: simulator.counters(address)["requests"] > before, 20)
+    stack.client.session.delete(f"{stack.client.base_url}/api/v1/devices/{device_id}", timeout=9)
+    wait_until(lambda: stack.count(SAMPLES) >= 2, 30)
+    assert stack.count(f"{VERDICTS} WHERE device_id = %s", device_id) == 0
+
+
+def test_a_dead_host_is_deactivated_and_comes_back_by_provisioning(
+    stack: LiveStack, simulator: Simulator
+) -> None:
+    address = simulator.config.addresses()[0]
+    simulator.set_faults({address: Fault.GONE})
+    (device_id,) = stack.add_devices(CREDENTIAL, [address])
+
+    def status() -> str:
+        return str(stack.client.get(f"devices/{device_id}")["status"])
+
+    wait_until(lambda: status() == "inactive", 60)
+    shown = stack.client.get(f"devices/{device_id}")
+    assert "nothing listens" in shown["status_reason"]
+    assert shown["next_poll_at"] is None
+    assert stack.count(f"{VERDICTS} WHERE kind = 'poll_failed'") == 3
+    simulator.set_faults({address: Fault.NONE})
+    stack.client.post(f"devices/{device_id}/provision", {})
+    wait_until(lambda: stack.count(SAMPLES) >= 1, 30)
+    assert status() == "active"
+
+
+def test_redis_emptied_polling_goes_on(stack: LiveStack, simulator: Simulator) -> None:
+    ids = stack.add_devices(CREDENTIAL, simulator.config.addresses()[:10])
+    wait_until(lambda: stack.count(SAMPLES) >= 10, 40)
+    stack.broker().flushall()
+    stored = stack.count(SAMPLES)
+    wait_until(lambda: stack.count(SAMPLES) >= stored + 10, 60)
+    doubled = (
+        "SELECT count(*) FROM (SELECT 1 FROM metrics_sample GROUP BY device_id, due_at HAVING count(*) > 1) x"
+    )
+    assert stack.count(doubled) == 0
+    assert stack.count("SELECT count(*) FROM devices_device WHERE status = 'active'") == len(ids)
+
+
+def test_postgresql_stopped_for_30_seconds_loses_no_sample_taken(
+    stack: LiveStack, simulator: Simulator
+) -> None:
+    before = simulator.counters()["commands"]
+    stack.add_devices(CREDENTIAL, simulator.config.addresses())
+    wait_until(lambda: stack.count(SAMPLES) >= 20, 40)
+    stack.postgres.stop()
+    time.sleep(30)
+    stack.postgres.start()
+    taken = simulator.counters()["commands"] - before
+    wait_until(lambda: stack.count(SAMPLES) >= taken, 60)
+    after = stack.count(SAMPLES)
+    wait_until(lambda: stack.count(SAMPLES) >= after + 20, 60)
+
+
+def test_no_secret_is_in_a_log_a_message_an_argument_or_an_environment(
+    stack: LiveStack, simulator: Simulator
+) -> None:
+    stack.add_devices(CREDENTIAL, simulator.config.addresses()[:5])
+    wait_until(lambda: stack.count(SAMPLES) >= 5, 40)
+    secret = HOST_PASSWORD.encode()
+    assert secret not in stack.logs().encode()
+    assert secret not in (stack.state_dir / "redis" / "redis.log").read_bytes()
+    broker_files = [path for path in (stack.state_dir / "redis").rglob("*") if "aof" in path.name]
+    assert any(path.is_file() for path in broker_files)
+    assert not any(secret in path.read_bytes() for path in broker_files if path.is_file())
+    plugins = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+        except OSError:
+            continue
+        assert secret not in command + environment
+        if b"winrm-plugin" in command:
+            plugins += 1
+            assert b"NMS_" not in environment
+    assert plugins >= 1

@@ -1,0 +1,141 @@
+"""`manage.py run`: starts from nothing, ends within ten seconds, finds its data again; and what stops it."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nms_project.demo.client import Client
+from nms_project.stack.postgres import EmbeddedPostgres
+from nms_project.stack.redis import EmbeddedRedis
+from nms_project.tests.live import ROOT, free_port, kill_session, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="nms-run-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def start(state_dir: Path, port: int, **settings: str) -> "subprocess.Popen[bytes]":
+    hidden = ("DATABASE_URL", "REDIS_URL", "NMS_", "DJANGO_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    environment |= {"NMS_STATE_DIR": str(state_dir), "PORT": str(port), **settings}
+    with (state_dir / "run.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "run"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def processes_below(state_dir: Path) -> list[str]:
+    """Command lines of processes that name the state directory or have it in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(state_dir).encode() in text:
+            found.append((process / "cmdline").read_bytes().decode(errors="replace"))
+    return found
+
+
+def test_starts_ends_and_finds_its_data_again(state_dir: Path) -> None:
+    port = free_port()
+    client = Client(f"http://127.0.0.1:{port}")
+    process = start(state_dir, port)
+    try:
+        wait_until(client.is_up, 90)
+        text = (state_dir / "run.log").read_text()
+        (line,) = [line for line in text.splitlines() if "First administrator" in line]
+        password = line.split("password: ")[1].split()[0]
+        client.login("admin", password)
+        client.post("credentials", {"name": "kept", "protocol": "icmp", "payload": {}})
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        process.wait(20)
+        assert time.monotonic() - started < 10
+        assert processes_below(state_dir) == []
+
+        process = start(state_dir, port)
+        wait_until(client.is_up, 90)
+        client.login("admin", password)
+        assert [row["name"] for row in client.every("credentials")] == ["kept"]
+        assert (state_dir / "run.log").read_text().count("First administrator") == 1
+
+        second = start(state_dir, free_port())
+        assert second.wait(60) == 1
+        assert "uses" in (state_dir / "run.log").read_text()
+        assert client.is_up()
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        assert processes_below(state_dir) == []
+    finally:
+        kill_session(process)
+
+
+def test_a_bad_setting_stops_the_start_in_words(state_dir: Path) -> None:
+    process = start(state_dir, free_port(), NMS_BATCH_SIZE="many")
+    assert process.wait(60) != 0
+    assert "NMS_BATCH_SIZE must be a whole number from 1 to 1000" in (state_dir / "run.log").read_text()
+
+
+def test_postgresql_starts_again_after_a_kill_and_beside_a_stale_pid_file(state_dir: Path) -> None:
+    first = EmbeddedPostgres(state_dir)
+    first.start()
+    assert first.process
+    first.process.kill()
+    first.process.wait()
+    # The noted process id belongs to somebody else now: this very test.
+    pid_file = first.data / "postmaster.pid"
+    rest = pid_file.read_text().split("\n", maxsplit=1)[1]
+    pid_file.write_text(f"{os.getpid()}\n{rest}")
+    second = EmbeddedPostgres(state_dir)
+    second.start()
+    second.stop()
+
+
+def test_servers_left_behind_are_taken_over_and_ended(state_dir: Path) -> None:
+    owners = (EmbeddedPostgres(state_dir), EmbeddedRedis(state_dir))
+    heirs = (EmbeddedPostgres(state_dir), EmbeddedRedis(state_dir))
+    for owner in owners:
+        owner.start()
+    for heir in heirs:
+        heir.start()
+        assert heir.process is None
+        heir.stop()
+    for owner in owners:
+        assert owner.process
+        assert owner.process.wait(20) == 0
+
+
+def test_a_very_long_state_directory_still_has_a_socket(state_dir: Path) -> None:
+    deep = state_dir / ("x" * 100)
+    for server in (EmbeddedPostgres(deep), EmbeddedRedis(deep)):
+        server.start()
+        server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL under another account")
+def test_root_with_a_closed_home_gets_another_place(state_dir: Path) -> None:
+    closed = state_dir / "closed"
+    closed.mkdir(mode=0o700)
+    server = EmbeddedPostgres(closed / "state")
+    assert server.home.is_relative_to("/var/lib/nms-embedded")
+    server.start()
+    server.stop()
+    assert closed.stat().st_mode & 0o777 == 0o700
