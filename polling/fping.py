@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from django.conf import settings
 
@@ -31,6 +32,13 @@ class Echo:
     is_alive: bool
     rtt_ms: float | None
     loss_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 DEAD = Echo(is_alive=False, rtt_ms=None, loss_percent=100.0)
@@ -90,29 +98,41 @@ def ping(addresses: Iterable[str], options: FpingOptions | None = None) -> dict[
     return {address: found.get(address, DEAD) for address in unique}
 
 
-def _run(options: FpingOptions, addresses: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run(options: FpingOptions, addresses: Sequence[str]) -> "_Done":
+    """Files in memory instead of pipes: fping flushes every line, and each would wake this process up."""
     binary = shutil.which(options.binary)
     if binary is None:
         raise FpingFault(f"{options.binary} is not installed: apt-get install fping, or set NMS_FPING.")
-    command = [binary, *options.command()[1:]]
-    try:
-        return subprocess.run(
-            command,
-            input="\n".join(addresses) + "\n",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=options.deadline_seconds(len(addresses)),
-            check=False,
-            env={"PATH": os.defpath, "LC_ALL": "C"},  # none of the service's own keys
-        )
-    except subprocess.TimeoutExpired:
-        raise FpingFault("fping did not end in time and was killed.") from None
-    except OSError as error:
-        raise FpingFault(f"fping could not be started: {error.strerror}.") from None
+    with _memory_file() as stdin, _memory_file() as stdout, _memory_file() as stderr:
+        stdin.write(("\n".join(addresses) + "\n").encode("ascii"))
+        stdin.seek(0)
+        try:
+            done = subprocess.run(
+                [binary, *options.command()[1:]],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                timeout=options.deadline_seconds(len(addresses)),
+                check=False,
+                env={"PATH": os.defpath, "LC_ALL": "C"},  # none of the service's own keys
+            )
+        except subprocess.TimeoutExpired:
+            raise FpingFault("fping did not end in time and was killed.") from None
+        except OSError as error:
+            raise FpingFault(f"fping could not be started: {error.strerror}.") from None
+        return _Done(done.returncode, _content(stdout), _content(stderr))
 
 
-def _fault(done: subprocess.CompletedProcess[str]) -> str:
+def _memory_file() -> BinaryIO:
+    return os.fdopen(os.memfd_create("fping"), "w+b")
+
+
+def _content(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _fault(done: "_Done") -> str:
     what = REMEDIES.get(done.returncode, "it was killed" if done.returncode < 0 else "unknown exit code")
     return f"fping ended with {done.returncode}: {what}. {_tail(done.stderr)}".strip()
 

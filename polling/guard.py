@@ -11,6 +11,7 @@ from django.db import connection
 
 from polling.slots import Slot, from_microseconds
 
+# The arrays at the end say nothing new, but keep the planner at the primary keys.
 GUARD = """
 SELECT state.device_id, extract(epoch FROM state.leased_until - now())::float8,
        host(device.ip_address), device.port, device.plugin_id, device.credential_profile_id
@@ -18,6 +19,7 @@ FROM unnest(%s::bigint[], %s::timestamptz[]) AS slot (device_id, due_at)
 JOIN devices_pollstate AS state ON state.device_id = slot.device_id AND state.lease_due_at = slot.due_at
 JOIN devices_device AS device ON device.id = slot.device_id
 WHERE state.leased_until > now()
+  AND state.device_id = ANY(%s::bigint[]) AND device.id = ANY(%s::bigint[])
 """
 
 
@@ -40,5 +42,5 @@ def still_leased(slots: Sequence[Slot]) -> dict[int, LeasedDevice]:
     devices = [slot.device_id for slot in slots]
     moments = [from_microseconds(slot.due_us) for slot in slots]
     with connection.cursor() as cursor:
-        cursor.execute(GUARD, [devices, moments])
+        cursor.execute(GUARD, [devices, moments, devices, devices])
         return {row[0]: LeasedDevice(*row) for row in cursor.fetchall()}

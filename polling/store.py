@@ -29,8 +29,11 @@ from polling.slots import Report, from_microseconds
 
 logger = logging.getLogger(__name__)
 
-LOCK = "SELECT device_id FROM devices_pollstate WHERE device_id = ANY(%s) ORDER BY device_id FOR UPDATE"
-# A report that was not taken (its slot has its verdict) still ends the lease; its kind is passed as NULL.
+LOCK = """
+SELECT device_id FROM devices_pollstate WHERE device_id = ANY(%s::bigint[]) ORDER BY device_id FOR UPDATE
+"""
+# A report that was not taken (its slot has its verdict) still ends the lease; its kind is passed as NULL. The
+# ids stand there once more as an array, which keeps the planner at the primary key.
 END_LEASES = """
 UPDATE devices_pollstate AS state
 SET lease_due_at = CASE WHEN state.lease_due_at = ANY(done.slots) THEN NULL ELSE state.lease_due_at END,
@@ -45,7 +48,7 @@ FROM (
     FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[]) AS report (device_id, due_at, kind)
     GROUP BY device_id
 ) AS done
-WHERE state.device_id = done.device_id
+WHERE state.device_id = done.device_id AND state.device_id = ANY(%s::bigint[])
 """
 
 
@@ -96,7 +99,7 @@ def _end_leases(cursor: CursorWrapper, reports: Sequence[Report], taken: set[tup
     devices = [report.device_id for report in reports]
     moments = [report.due_at for report in reports]
     kinds = [report.kind.value if report.key in taken else None for report in reports]
-    cursor.execute(END_LEASES, (devices, moments, kinds))
+    cursor.execute(END_LEASES, (devices, moments, kinds, devices))
 
 
 def _first_of_each_slot(reports: Sequence[Report]) -> list[Report]:

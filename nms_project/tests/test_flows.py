@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from nms_project.tests.live import PASSWORD, LiveStack, live_stack, wait_until
+from nms_project.stack.live import LiveStack, live_stack, wait_until
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Fault
@@ -58,7 +58,9 @@ def _clean(stack: LiveStack, simulator: Simulator) -> Iterator[None]:
 def test_from_nothing_to_a_metric_with_requests_alone(stack: LiveStack) -> None:
     base = stack.client.base_url
     api = requests.Session()
-    token = api.post(f"{base}/login", json={"username": "admin", "password": PASSWORD}, timeout=9).json()
+    token = api.post(
+        f"{base}/login", json={"username": "admin", "password": stack.password}, timeout=9
+    ).json()
     api.headers["Authorization"] = f"Bearer {token['token']}"
 
     def post(path: str, body: Any = None) -> Any:

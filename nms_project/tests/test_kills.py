@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from nms_project.tests.live import LiveStack, live_stack, wait_until
+from nms_project.stack.live import LiveStack, live_stack, wait_until
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Fault

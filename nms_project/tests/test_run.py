@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from nms_project.demo.client import Client
+from nms_project.stack.live import ROOT, free_port, kill_session, wait_until
 from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.redis import EmbeddedRedis
-from nms_project.tests.live import ROOT, free_port, kill_session, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -1,10 +1,12 @@
-"""A whole installation for tests that kill parts of it: servers, workers and beat as real processes.
+"""A whole installation for benchmarks and for tests that kill parts of it: servers, workers and beat as
+processes.
 
-It shares nothing with the test session's own servers. Every process is a child in a session of its own; `stop`
+It shares nothing with other servers of this machine. Every process is a child in a session of its own; `stop`
 ends them all, whatever a test did to them.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -19,13 +21,14 @@ from typing import Any
 
 import psycopg
 import redis
+from cryptography.fernet import Fernet
 
 from nms_project.demo.client import Client
+from nms_project.stack.errors import StackError
 from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.redis import EmbeddedRedis
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = "a password of the live stack"
 # Short leases (5 + 2 + 15 s) and short windows; every other value is the default.
 FAST = {
     "NMS_PLUGIN_TIMEOUT_SECONDS": "2",
@@ -42,6 +45,7 @@ class LiveStack:
         self.postgres = EmbeddedPostgres(self.state_dir)
         self.redis = EmbeddedRedis(self.state_dir)
         self.port = free_port()
+        self.password = secrets.token_urlsafe(12)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
@@ -49,7 +53,9 @@ class LiveStack:
             "DATABASE_URL": self.postgres.url,
             "REDIS_URL": self.redis.url,
             "PORT": str(self.port),
-            "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            "NMS_SECRET_KEY": secrets.token_urlsafe(64),
+            "NMS_ENCRYPTION_KEYS": Fernet.generate_key().decode("ascii"),
+            "DJANGO_SUPERUSER_PASSWORD": self.password,
             **FAST,
             **settings,
         }
@@ -58,15 +64,14 @@ class LiveStack:
     def start(self) -> None:
         self.postgres.start()
         self.redis.start()
-        self._manage("prepare").wait(120)
+        if self._manage("prepare").wait(120) != 0:
+            raise StackError(f"The database could not be prepared: {self.log('prepare')[-2_000:]}")
 
     def stop(self) -> None:
         for process in self.processes.values():
             process.terminate()
-        for process in self.processes.values():
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            kill_session(process)
+        for name in list(self.processes):
+            self.end(name)
         self.redis.stop()
         self.postgres.stop()
         if self.postgres.home != self.state_dir:
@@ -89,7 +94,7 @@ class LiveStack:
     def await_ready(self, name: str) -> None:
         if name.startswith("web"):
             wait_until(self.client.is_up, 60)
-            self.client.login("admin", PASSWORD)
+            self.client.login("admin", self.password)
         elif name.startswith("worker"):
             wait_until(lambda: " ready." in self.log(name), 60)
 
@@ -99,6 +104,14 @@ class LiveStack:
         process.kill()
         process.wait()
 
+    def end(self, name: str) -> None:
+        """SIGTERM, and SIGKILL to whatever is left ten seconds later."""
+        process = self.processes.pop(name)
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        kill_session(process)
+
     def log(self, name: str) -> str:
         return self._log_path(name).read_text(errors="replace")
 
@@ -107,7 +120,7 @@ class LiveStack:
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.postgres.url) as connection:
-            cursor = connection.execute(query, values)  # type: ignore[arg-type]  # constants of the tests
+            cursor = connection.execute(query, values)
             return cursor.fetchall() if cursor.description else []
 
     def count(self, query: str, *values: Any) -> int:
@@ -167,8 +180,9 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, *, pause: float = 0.2) -> None:
-    """Raises AssertionError when the condition does not come true in time."""
+    """Raises TimeoutError when the condition does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come true in time")
         time.sleep(pause)

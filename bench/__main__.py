@@ -1,0 +1,48 @@
+"""`python -m bench [name …]`: runs the benchmarks on servers of their own."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import django
+from rich.console import Console
+
+from bench.measure import Report
+from nms_project.stack.live import live_stack
+
+NAMES = ("claim", "ping", "store", "winrm", "pipeline-winrm", "pipeline-ping")
+
+
+def main(wanted: list[str]) -> int:
+    unknown = set(wanted) - set(NAMES)
+    if unknown:
+        sys.stderr.write(
+            f"There is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}.\n"
+        )
+        return 2
+    console = Console(width=120)
+    with live_stack(NMS_LOG_LEVEL="WARNING", NMS_PLUGIN_TIMEOUT_SECONDS="20") as stack:
+        os.environ.update(stack.environment)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "nms_project.settings"
+        django.setup()
+        from bench import claim, ping, pipeline, store, winrm  # they need Django's models
+
+        runs: dict[str, Callable[[], Report]] = {
+            "claim": claim.run,
+            "ping": ping.run,
+            "store": store.run,
+            "winrm": winrm.run,
+            "pipeline-winrm": lambda: pipeline.run_winrm(stack),
+            "pipeline-ping": lambda: pipeline.run_ping(stack),
+        }
+        missed = 0
+        for name in wanted or NAMES:
+            report = runs[name]()
+            report.publish(console)
+            missed += sum(figure.is_met is False for figure in report.figures)
+        console.print(f"{missed} figures miss their budget." if missed else "Every budget is met.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
