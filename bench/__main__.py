@@ -21,7 +21,7 @@ def main(wanted: list[str]) -> int:
         )
         return 2
     console = Console(width=120)
-    with live_stack(NMS_LOG_LEVEL="WARNING", NMS_PLUGIN_TIMEOUT_SECONDS="20") as stack:
+    with live_stack(NMS_PLUGIN_TIMEOUT_SECONDS="20") as stack:
         os.environ.update(stack.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "nms_project.settings"
         django.setup()

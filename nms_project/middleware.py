@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from django.conf import settings
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from nms_project.api import OUTAGES, error_body, outage_response
+from nms_project.redis_client import redis_client
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -26,6 +28,26 @@ class BodyLimitMiddleware:
             message = f"The body has {length} bytes; at most {settings.NMS_MAX_BODY_BYTES} are accepted."
             return JsonResponse(error_body(413, message), status=413)
         return self.get_response(request)
+
+
+class HealthMiddleware:
+    """/healthz: 200 when this process reaches PostgreSQL and Redis, else 503. It comes before everything,
+    because a health check asks by address, which need not be among the allowed hosts.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.rstrip("/") != "/healthz":
+            return self.get_response(request)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            redis_client().ping()
+        except OUTAGES:
+            return outage_response()
+        return JsonResponse({"status": "ok"})
 
 
 class OutageMiddleware:

@@ -123,6 +123,7 @@ INSTALLED_APPS = [
     "discovery",
 ]
 MIDDLEWARE = [
+    "nms_project.middleware.HealthMiddleware",
     "nms_project.middleware.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -15,7 +15,7 @@ from devices.api.views import CredentialViewSet, DeviceViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import MetricQueryView
 from nms_project.api import SlashOptionalRouter
-from nms_project.views import HealthView, LoginView
+from nms_project.views import LoginView
 
 router = SlashOptionalRouter()
 router.register("credentials", CredentialViewSet, basename="credential")
@@ -45,7 +45,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api-auth/", include("rest_framework.urls")),
     re_path(r"^login/?$", LoginView.as_view(), name="login"),
-    re_path(r"^healthz/?$", HealthView.as_view(), name="healthz"),
     path("api/v1/", include(api)),
 ]
 

@@ -4,7 +4,6 @@ pages.
 
 from typing import Any
 
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from drf_spectacular.utils import extend_schema
@@ -16,7 +15,6 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
 
 from nms_project.api import error_body
-from nms_project.redis_client import redis_client
 
 
 class TokenSerializer(serializers.Serializer[Any]):
@@ -37,20 +35,6 @@ class LoginView(APIView):
         form = TokenObtainPairSerializer(data=request.data, context={"request": request})
         form.is_valid(raise_exception=True)
         return Response({"token": form.validated_data["access"]})
-
-
-class HealthView(APIView):
-    """200 when this process reaches PostgreSQL and Redis, else 503."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request) -> Response:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        redis_client().ping()
-        return Response({"status": "ok"})
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -136,7 +136,10 @@ def parse_result(fields: Any) -> Result:
     data = fields.get("data")
     if data is not None and not isinstance(data, dict):
         return failed(request_id, ErrorCode.INTERNAL, "the plugin's 'data' is not an object")
-    document = None if data is None else orjson.dumps(data)
+    try:
+        document = None if data is None else orjson.dumps(data)
+    except TypeError:  # it reads deeper nesting than it writes
+        return failed(request_id, ErrorCode.INTERNAL, "the document is nested too deeply")
     if document is not None and len(document) > MAX_DOCUMENT_BYTES:
         limit = f"more than {MAX_DOCUMENT_BYTES // 1024} KiB"
         return failed(request_id, ErrorCode.INTERNAL, f"the document has {len(document)} bytes, {limit}")

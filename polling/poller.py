@@ -18,6 +18,7 @@ from devices.plugins import plugin_find
 from devices.services import device_take_off
 from plugins.contract import Task
 from polling.guard import LeasedDevice, still_leased
+from polling.runner import GRACE_SECONDS
 from polling.runners import runner_for
 from polling.slots import PingedSlot, Report
 from polling.verdicts import not_attempted, poll_report
@@ -54,9 +55,10 @@ def poll_slots(plugin_id: str, slots: Sequence[PingedSlot]) -> Iterator[list[Rep
     by_request = {uuid4().hex: job for job in jobs if job.device.credential_profile_id in secrets}
     tasks = [_task(request_id, job, secrets) for request_id, job in by_request.items()]
     # The plugin's own timeout must still fit into the lease of what starts last.
-    start_within = min(job.device.seconds_left for job in jobs) - settings.NMS_PLUGIN_TIMEOUT_SECONDS / 2
+    work_seconds = settings.NMS_PLUGIN_TIMEOUT_SECONDS + GRACE_SECONDS
+    start_within = min(job.device.seconds_left for job in jobs) - work_seconds
     started = datetime.now(UTC)
-    for results in runner_for(plugin).run(tasks, start_within_seconds=max(1.0, start_within)):
+    for results in runner_for(plugin).run(tasks, start_within_seconds=max(0.0, start_within)):
         arrived = datetime.now(UTC)
         yield [
             poll_report(by_request[result.request_id].pinged, result, started=started, arrived=arrived)

@@ -10,6 +10,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -28,11 +29,13 @@ from plugins.contract import (
     parse_result,
 )
 from plugins.registry import Plugin
+from polling.errors import RunnerClosed
 
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 2.0  # past a task's own timeout, for the plugin to say so itself
 READ_BYTES = 64 * 1024
+CLOSED_POLL_SECONDS = 0.25
 LOGGED_CHARACTERS = 2_000
 
 
@@ -88,9 +91,11 @@ class BatchRunner:
 
     def __init__(self, plugin: Plugin) -> None:
         self.plugin = plugin
+        self._closed = threading.Event()
 
     def close(self) -> None:
-        """Nothing outlives a batch."""
+        """Kills the batches under way; whoever waits for them gets RunnerClosed."""
+        self._closed.set()
 
     def run(self, tasks: Sequence[Task], *, start_within_seconds: float) -> Iterator[list[Result]]:
         if not tasks:
@@ -104,7 +109,9 @@ class BatchRunner:
             return
         with process:
             stdin = b"[" + b",".join(task.to_json() for task in tasks) + b"]"
-            output = _Conversation(process, stdin).hold(deadline)
+            output = _Conversation(process, stdin, self._closed).hold(deadline)
+        if self._closed.is_set():
+            raise RunnerClosed("the worker ends while a batch is under way")
         if output.stderr:
             log_stderr(self.plugin.id, bytes(output.stderr))
         yield self._results(tasks, output)
@@ -147,11 +154,12 @@ class _Output:
 class _Conversation:
     """Feeds stdin and reads stdout and stderr at once, within a deadline and the caps."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, closed: threading.Event) -> None:
         assert process.stdin  # noqa: S101 (started with pipes)
         assert process.stdout  # noqa: S101
         assert process.stderr  # noqa: S101
         self.process = process
+        self.closed = closed
         self.unsent = memoryview(stdin)
         self.output = _Output()
         self.selector = selectors.DefaultSelector()
@@ -166,12 +174,12 @@ class _Conversation:
     def hold(self, seconds: float) -> _Output:
         deadline = time.monotonic() + seconds
         with self.selector:
-            while self.selector.get_map() and not self.output.fault:
+            while self.selector.get_map() and not self.output.fault and not self.closed.is_set():
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     self.output.fault = f"the plugin did not end within {seconds:g} s and was killed"
                     break
-                for key, _ in self.selector.select(remaining):
+                for key, _ in self.selector.select(min(remaining, CLOSED_POLL_SECONDS)):
                     self._move(key.fileobj)
         if not self.output.fault:
             self._await_end(deadline)
@@ -188,7 +196,7 @@ class _Conversation:
         """
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         while os.waitid(os.P_PID, self.process.pid, flags) is None:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self.closed.is_set():
                 self.output.fault = "the plugin closed its output but did not end, and was killed"
                 return
             time.sleep(0.005)

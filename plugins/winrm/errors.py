@@ -4,6 +4,7 @@ pywinrm lets exceptions of five libraries through, so the last branch takes what
 speaking something else than WinRM. Fault codes: MS-WSMV and the WSMan error list (wsmerror.h).
 """
 
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -21,6 +22,10 @@ ACCESS_DENIED = frozenset({5, 2147942405, 2150859180})
 QUOTA = frozenset({2150859173, 2150859174, 2150859179, *range(2150859236, 2150859242)})
 # The shell or command is gone (idle timeout, restart of the service), or is used up: a new one helps.
 SHELL_GONE = frozenset({2150858843, 2150859174})
+
+
+# Our own machine has run out of something: no host's fault.
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 
 
 class ScriptError(Exception):
@@ -43,7 +48,7 @@ def classify(error: BaseException) -> tuple[ErrorCode, str]:
     match error:
         case ScriptError():
             return ErrorCode.SCRIPT, str(error)
-        case InvalidCredentialsError():
+        case InvalidCredentialsError() | PermissionError():  # the latter by requests_ntlm
             return ErrorCode.AUTH, "the host refused the login"
         case Deadline() | WinRMOperationTimeoutError() | requests.Timeout() | TimeoutError():
             return ErrorCode.TIMEOUT, "the host did not answer in time"
@@ -71,6 +76,8 @@ def _classify_fault(error: WSManFaultError) -> tuple[ErrorCode, str]:
 
 def _classify_connection(error: BaseException) -> tuple[ErrorCode, str]:
     for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in OUT_OF_RESOURCES:
+            return ErrorCode.INTERNAL, f"this machine has run out of resources: {cause.strerror}"
         if isinstance(cause, ConnectionRefusedError):
             return ErrorCode.REFUSED, "nothing listens on the port"
         if isinstance(cause, TimeoutError):

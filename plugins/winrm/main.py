@@ -2,6 +2,7 @@
 host.
 """
 
+import resource
 import signal
 import sys
 import warnings
@@ -23,6 +24,8 @@ STREAM_GREENLETS = 1_000
 DEFAULT_TIMEOUT_SECONDS = 20.0
 READ_BYTES = 64 * 1024
 END_SECONDS = 2.0
+MAX_FILES = 20_000
+SPARE_FILES = 512  # connections that are being opened, and pipes
 
 
 class InvalidTask(ValueError):
@@ -53,13 +56,13 @@ def batch(operation: Operation) -> int:
     results = [pool.spawn(_answer, cache, item, operation) for item in items]
     pool.join()
     cache.close(END_SECONDS)
-    sys.stdout.buffer.write(orjson.dumps([result.value for result in results]))
+    sys.stdout.buffer.write(b"[" + b",".join(encode(result.value) for result in results) + b"]")
     return 0
 
 
 def stream() -> int:
     """One task a line in, one result a line out as each ends; EOF or SIGTERM ends it, every shell deleted."""
-    cache = SessionCache()
+    cache = SessionCache(max_sessions=_raise_file_limit() - SPARE_FILES)
     pool = Pool(STREAM_GREENLETS)
     lock = BoundedSemaphore(1)
     make_nonblocking(sys.stdin.fileno())
@@ -72,6 +75,15 @@ def stream() -> int:
     sweeper.kill()
     cache.close(END_SECONDS)
     return 0
+
+
+def _raise_file_limit() -> int:
+    """Each kept session is an open file; the usual soft limit of 1,024 is soon reached. Returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, MAX_FILES) if hard != resource.RLIM_INFINITY else MAX_FILES
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)
 
 
 def _stop(reader: Any, pool: Any) -> None:
@@ -100,7 +112,7 @@ def _answer_line(cache: SessionCache, line: bytes, lock: Any) -> None:
     except orjson.JSONDecodeError as error:
         print(f"a line on stdin is not valid JSON: {error}", file=sys.stderr)  # noqa: T201
         return
-    result = orjson.dumps(_answer(cache, item, Operation.POLL)) + b"\n"
+    result = encode(_answer(cache, item, Operation.POLL)) + b"\n"
     with lock:  # a line is written whole
         view = memoryview(result)
         while view:
@@ -118,6 +130,17 @@ def _answer(cache: SessionCache, item: Any, operation: Operation) -> ResultField
             request_id, target, port, fields.get("device_id"), failure(ErrorCode.INTERNAL, str(error))
         )
     return work(cache, task)
+
+
+def encode(result: ResultFields) -> bytes:
+    try:
+        return orjson.dumps(result)
+    except TypeError:  # a host answered with nesting deeper than orjson writes
+        keys = ("request_id", "device_id", "target", "port")
+        shown = {key: result[key] for key in keys}
+        return orjson.dumps(
+            {**shown, **failure(ErrorCode.SCRIPT, "the host's document is nested too deeply")}
+        )
 
 
 def parse_task(item: Any, operation: Operation) -> Task:

@@ -27,8 +27,9 @@ def command() -> tuple[str, tuple[str, ...]]:
     return "powershell", (*ARGUMENTS, encoded)
 
 
-def parse_document(stdout: bytes, stderr: bytes, exit_code: int) -> dict[str, Any]:
-    """The poll document. Raises ScriptError with what the host said when there is none.
+def parse_document(stdout: bytes, stderr: bytes, exit_code: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The poll document, and what the host said of sections it could not read. Raises ScriptError with what
+    the host said when there is none.
 
     Judged by exit code and JSON only: stderr carries progress records although nothing is wrong.
     """
@@ -42,10 +43,11 @@ def parse_document(stdout: bytes, stderr: bytes, exit_code: int) -> dict[str, An
     if not isinstance(data, dict):
         raise ScriptError("the script's output has no data")
     document = {name: data[name] for name in SECTIONS if isinstance(data.get(name), dict)}
+    found = answer.get("errors")
+    errors = tuple(str(error)[:200] for error in found) if isinstance(found, list) else ()
     if not document:
-        errors = answer.get("errors") or ["no section could be read"]
-        raise ScriptError(f"nothing could be read: {str(errors[0])[:200]}")
-    return document
+        raise ScriptError(f"nothing could be read: {errors[0] if errors else 'no section came'}")
+    return document, errors
 
 
 def _words(raw: bytes) -> str:

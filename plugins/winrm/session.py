@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 import gevent
+import requests
 from gevent import socket
-from winrm.exceptions import WinRMOperationTimeoutError, WinRMTransportError
+from winrm.exceptions import InvalidCredentialsError, WinRMOperationTimeoutError, WinRMTransportError
 from winrm.protocol import Protocol
 
 from plugins.winrm.errors import SHELL_GONE, Deadline, fault_code
@@ -27,7 +28,6 @@ SHELL_IDLE_TIMEOUT = "PT300S"
 CODEPAGE_UTF8 = 65_001
 # Operations of a text shell are not given back until it is deleted; Windows allows 1,500 (MS-WSMV, note 118).
 MAX_COMMANDS_PER_SHELL = 500
-MAX_COMMANDS_UNKNOWN_HOST = 10
 CLEAN_UP_SECONDS = 3.0
 
 
@@ -53,6 +53,15 @@ class HostSession:
 
     def run(self, executable: str, arguments: tuple[str, ...]) -> Output:
         """Runs a command in the kept shell; a session that has gone stale is rebuilt once."""
+        try:
+            return self._run_or_renew(executable, arguments)
+        except (InvalidCredentialsError, PermissionError):  # the latter by requests_ntlm
+            # Deleting the shell would be one more login with a password that was just refused, and accounts
+            # lock.
+            self.shell_id = None
+            raise
+
+    def _run_or_renew(self, executable: str, arguments: tuple[str, ...]) -> Output:
         if not self.is_connected:
             self._connect()
             return self._run_once(executable, arguments)
@@ -118,6 +127,8 @@ class HostSession:
 
     def _renew(self, error: Exception) -> bool:
         """Prepares for a second try where the kept state explains the error; False where it does not."""
+        if isinstance(error, PermissionError | requests.Timeout):
+            return False
         if fault_code(error) in SHELL_GONE:
             self.close()
         elif isinstance(error, ConnectionError | OSError) or (

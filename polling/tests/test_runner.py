@@ -1,6 +1,7 @@
 """Batch mode: plugins that work, and plugins that do what they should not."""
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from plugins.contract import ErrorCode, Operation, Result, Task
 from plugins.registry import Plugin
+from polling.errors import RunnerClosed
 from polling.runner import BatchRunner
 from polling.tests.conftest import PluginMaker
 
@@ -135,8 +137,22 @@ def test_a_document_of_a_megabyte_costs_that_device_only(make_plugin: PluginMake
 
 
 def _is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+    """After two seconds at the most: a killed process needs a moment to be gone."""
+    for _ in range(40):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_closing_ends_a_batch_under_way(make_plugin: PluginMaker) -> None:
+    runner = BatchRunner(make_plugin("#!/bin/sh\nsleep 300\n"))
+    threading.Timer(0.5, runner.close).start()
+    started = time.monotonic()
+    with pytest.raises(RunnerClosed):
+        list(runner.run(tasks(timeout=60), start_within_seconds=5))
+    assert time.monotonic() - started < 3

@@ -118,6 +118,33 @@ def test_one_that_says_nothing_is_killed(make_plugin: PluginMaker, start: Start)
     assert answer.is_plugin_fault
 
 
+def test_a_quiet_time_between_two_tasks_is_no_silence(make_plugin: PluginMaker, start: Start) -> None:
+    runner = start(make_plugin(LOOP + "    time.sleep(0.6); say(task)\n"), silence=1)
+    for name in ("a", "b"):
+        assert run(runner, [task(name)])[name].success
+        time.sleep(1.5)
+
+
+def test_one_that_lets_everything_time_out_is_killed_in_the_end(
+    make_plugin: PluginMaker, start: Start
+) -> None:
+    runner = start(make_plugin("#!/bin/sh\nexec sleep 300\n"), silence=1)
+    answers = [run(runner, [task(f"t{n}", timeout=-1.7)])[f"t{n}"] for n in range(6)]
+    assert answers[0].error_code == ErrorCode.TIMEOUT
+    assert any(answer.is_plugin_fault for answer in answers)
+
+
+def test_a_document_nested_too_deeply_costs_that_device_only(make_plugin: PluginMaker, start: Start) -> None:
+    body = (
+        "    if task['request_id'] == 'good': say(task); continue\n"
+        "    deep = '[' * 300 + ']' * 300\n"
+        '    print(\'{"request_id": "deep", "success": true, "data": {"a": \' + deep + \'}}\', flush=True)\n'
+    )
+    answers = run(start(make_plugin(LOOP + body)), [task("deep"), task("good")])
+    assert "nested too deeply" in answers["deep"].error
+    assert answers["good"].success
+
+
 def test_lines_that_are_no_results_are_passed_over(make_plugin: PluginMaker, start: Start) -> None:
     noise = "    print('banner'); print('{}'); print('[1]'); print('{\"request_id\": \"x\"}')\n"
     answers = run(start(make_plugin(LOOP + noise + "    say(task); say(task)\n")), [task("a"), task("b")])

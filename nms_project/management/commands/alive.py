@@ -22,7 +22,9 @@ class Command(BaseCommand):
         try:
             if options["web"]:
                 url = f"http://127.0.0.1:{settings.NMS_PORT}/healthz"
-                requests.get(url, timeout=10).raise_for_status()
+                with requests.Session() as session:
+                    session.trust_env = False  # no proxy to ourselves
+                    session.get(url, timeout=10).raise_for_status()
             else:
                 connection.ensure_connection()
                 redis_client().ping()

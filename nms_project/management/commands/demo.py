@@ -12,6 +12,7 @@ from rich.console import Console
 from nms_project import state
 from nms_project.demo.scenario import Demo
 from nms_project.stack.errors import StackError
+from nms_project.stack.signals import end_on_signals
 
 
 class Command(BaseCommand):
@@ -26,6 +27,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        end_on_signals()
         console = Console(file=sys.stdout)
         state_dir = settings.NMS_STATE_DIR / "demo"
         demo = Demo(

@@ -4,10 +4,11 @@ import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from nms_project.stack.errors import StackError
 from nms_project.stack.processes import manage, process_manager, servers
+from nms_project.stack.signals import end_on_eof, end_on_signals
 
 
 class Command(BaseCommand):
@@ -16,7 +17,13 @@ class Command(BaseCommand):
     )
     requires_system_checks = ()
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--until-eof", action="store_true", help="end when stdin closes")
+
     def handle(self, *args: Any, **options: Any) -> None:
+        end_on_signals()
+        if options["until_eof"]:
+            end_on_eof()
         try:
             with servers() as environment:
                 manage("prepare", environment=environment)
@@ -27,5 +34,7 @@ class Command(BaseCommand):
                 manager.loop()
         except StackError as error:
             raise CommandError(str(error)) from None
+        except KeyboardInterrupt:  # before the processes were started
+            return
         if manager.returncode:
             sys.exit(manager.returncode)

@@ -1,0 +1,28 @@
+"""Signals that end a command in peace: each becomes KeyboardInterrupt, so that every `finally` runs."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+
+def end_on_signals() -> None:
+    """SIGTERM, and SIGHUP of a closed terminal, end the command as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def end_on_eof() -> None:
+    """Ends the command when stdin closes: whoever started it is gone."""
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="stdin-watch", daemon=True).start()
