@@ -1,6 +1,6 @@
 """The admin of credential profiles and devices. Secrets go in and never come out."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -88,7 +88,7 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
     list_select_related = ("poll_state",)
     search_fields = ("hostname", "ip_address")
     actions = ("provision", "deactivate")
-    readonly_fields = (
+    readonly_fields: ClassVar[tuple[str, ...]] = (
         "status",
         "status_reason",
         "status_since",

@@ -97,7 +97,8 @@ def test_two_of_everything_double_nothing(simulator: Simulator) -> None:
     workers = [f"worker {queue}#{number}" for queue in ("control", "ping", "store") for number in (1, 2)]
     pollers = [f"worker poll.{shard}#{number}" for shard in (0, 1) for number in (1, 2)]
     before = simulator.counters()["commands"]
-    with live_stack() as stack:
+    # Time enough for each poll: twelve processes share this machine with other tests.
+    with live_stack(NMS_PLUGIN_TIMEOUT_SECONDS="15") as stack:
         stack.run("web", *workers, *pollers)
         stack.add_devices(CREDENTIAL, simulator.config.addresses())
         stack.run("beat#1", "beat#2")
@@ -111,4 +112,4 @@ def test_two_of_everything_double_nothing(simulator: Simulator) -> None:
         assert stack.count(DOUBLED) == 0
         assert stack.count(UNMATCHED) == 0
         assert stack.count(good) == simulator.counters()["commands"] - before
-        assert stack.count("SELECT count(*) FROM polling_verdict WHERE kind <> 'ok'") == 0
+        assert stack.sql("SELECT DISTINCT kind FROM polling_verdict") == [("ok",)]
