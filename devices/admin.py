@@ -54,8 +54,14 @@ class CredentialProfileAdmin(admin.ModelAdmin[CredentialProfile]):
     search_fields = ("name", "description")
 
     def save_model(self, request: HttpRequest, obj: CredentialProfile, form: Any, change: bool) -> None:
-        obj.encrypted_payload = form.encrypted
-        super().save_model(request, obj, form, change)
+        fields = {name: form.cleaned_data[name] for name in ("name", "description", "protocol")}
+        if form.encrypted is not None:
+            fields["encrypted_payload"] = form.encrypted
+        if change:
+            services.row_update(obj, **fields)
+        else:
+            obj.encrypted_payload = form.encrypted
+            super().save_model(request, obj, form, change)
 
 
 class StatusChangeInline(admin.TabularInline[StatusChange, Device]):

@@ -39,8 +39,11 @@ def protocol_check(protocol: str) -> None:
         raise InvalidInput({"protocol": [f"There is no plugin {protocol!r}. The known ones are: {known}."]})
 
 
-def payload_encrypted_for(profile: CredentialProfile | None, protocol: str, sent: Any) -> str:
-    """What to store for `sent` in `profile` (None for a new one) under `protocol`. Raises InvalidInput."""
+def payload_encrypted_for(profile: CredentialProfile | None, protocol: str, sent: Any) -> str | None:
+    """What to store for `sent` in `profile` (None for a new one) under `protocol`; None keeps what is stored.
+
+    Raises InvalidInput.
+    """
     protocol_check(protocol)
     payload = payload_parse(sent)
     if payload is not None:
@@ -52,7 +55,7 @@ def payload_encrypted_for(profile: CredentialProfile | None, protocol: str, sent
         raise InvalidInput({"payload": ["A new credential needs its payload."]})
     if protocol != profile.protocol:
         _validate_stored(profile, protocol)
-    return profile.encrypted_payload
+    return None
 
 
 def protocol_change_check(profile: CredentialProfile, protocol: str) -> None:

@@ -6,11 +6,11 @@ Status changes are conditional updates: whoever comes second changes nothing. Ti
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection, transaction
 
-from devices.models import Device, DeviceStatus, PollState, StatusChange
+from devices.models import Device, DeviceStatus, PollState, StatusChange, Timestamped
 from devices.schedule import grid_offset_ms, next_slot
 
 MANUAL = "provisioned"
@@ -134,19 +134,36 @@ def device_take_off(
     return True
 
 
+Row = TypeVar("Row", bound=Timestamped)
+
+
+@transaction.atomic
+def row_update(row: Row, **fields: Any) -> Row:
+    """Saves the given fields only, under the row's lock: what another request changed meanwhile stays.
+
+    Raises the model's DoesNotExist when the row was deleted meanwhile.
+    """
+    current = type(row)._default_manager.select_for_update().get(pk=row.pk)
+    for name, value in fields.items():
+        setattr(current, name, value)
+    if fields:
+        current.save(update_fields=[*fields, "updated_at"])
+    return current
+
+
 @transaction.atomic
 def device_update(device: Device, **fields: Any) -> Device:
-    """Saves the given fields only. A changed interval moves the next slot; a running lease keeps its own."""
+    """Saves the given fields only. A changed interval moves the next slot; a running lease keeps its own.
+
+    Raises Device.DoesNotExist when it was deleted meanwhile.
+    """
     status = fields.pop("status", None)
-    for name, value in fields.items():
-        setattr(device, name, value)
-    if fields:
-        device.save(update_fields=[*fields, "updated_at"])
+    current = row_update(device, **fields)
     if "polling_interval_seconds" in fields:
-        _move_slots(device)
+        _move_slots(current)
     if status is not None:
-        _change_status(device, DeviceStatus(status))
-    return device
+        _change_status(current, DeviceStatus(status))
+    return Device.objects.select_related("poll_state").get(pk=device.pk)
 
 
 def _change_status(device: Device, status: DeviceStatus) -> None:
@@ -158,7 +175,6 @@ def _change_status(device: Device, status: DeviceStatus) -> None:
         locked = Device.objects.select_for_update().get(pk=device.pk)
         _set_status(locked, status, "set by a user", database_now())
         PollState.objects.filter(device_id=device.pk).update(next_poll_at=None)
-    device.refresh_from_db()
 
 
 def _move_slots(device: Device) -> None:

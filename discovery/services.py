@@ -4,14 +4,20 @@ A run never depends on one message: chunks may be handed out twice, results are 
 whatever is lost is handed out again by `runs_resume`.
 """
 
+import logging
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
+from kombu.exceptions import OperationalError as BrokerError
 
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, RunStatus
 from discovery.targets import target_check
+from nms_project.queues import Queue
+from polling.backlog import backlog
+
+logger = logging.getLogger(__name__)
 
 CHUNK_ADDRESSES = 256
 CHUNKS_IN_FLIGHT = 4  # of one run, so that a large run leaves workers for others
@@ -23,7 +29,7 @@ def run_start(profile: DiscoveryProfile) -> DiscoveryRun:
     target = target_check(profile.target, settings.NMS_MAX_TARGETS)
     with transaction.atomic():
         run = DiscoveryRun.objects.create(profile=profile, target=profile.target, total=target.total)
-        transaction.on_commit(lambda: _dispatch(run.pk))
+        transaction.on_commit(lambda: _dispatch_or_leave(run.pk))
     return run
 
 
@@ -60,6 +66,8 @@ def run_fail(run_id: int, reason: str) -> None:
 
 def runs_resume() -> int:
     """Hands out again what runs without progress have left; returns how many were taken up."""
+    if backlog([Queue.DISCOVERY.value]) > 0:
+        return 0  # the workers are busy: what waits in the queue is not lost
     stalled = DiscoveryRun.objects.filter(
         status__in=[RunStatus.QUEUED, RunStatus.RUNNING], progressed_at__lt=Now() - STALLED_AFTER
     )
@@ -68,9 +76,18 @@ def runs_resume() -> int:
         if run_finish(run_id):
             continue
         # A conditional update: of two beats one takes the run up.
-        taken += stalled.filter(pk=run_id).update(cursor=0, progressed_at=Now())
-        _dispatch(run_id)
+        if stalled.filter(pk=run_id).update(cursor=0, progressed_at=Now()):
+            _dispatch(run_id)
+            taken += 1
     return taken
+
+
+def _dispatch_or_leave(run_id: int) -> None:
+    """With the broker away the run stays queued; `runs_resume` takes it up."""
+    try:
+        _dispatch(run_id)
+    except BrokerError as error:
+        logger.warning("run %d waits for the broker: %s", run_id, error)
 
 
 def _dispatch(run_id: int) -> None:

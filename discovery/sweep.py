@@ -18,7 +18,7 @@ from devices.models import DeviceStatus
 from devices.plugins import plugin_find
 from devices.services import Found, devices_register
 from discovery import services
-from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome
+from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
 from discovery.names import reverse_names
 from discovery.targets import target_parse
 from plugins.contract import ErrorCode, Operation, Task
@@ -42,7 +42,8 @@ class Probe:
 
 def sweep(run_id: int, start: int, stop: int) -> None:
     """Ends the run, or hands on its next chunk, when this one is through."""
-    run = DiscoveryRun.objects.select_related("profile__credential_profile").filter(pk=run_id).first()
+    open_runs = DiscoveryRun.objects.filter(status__in=[RunStatus.QUEUED, RunStatus.RUNNING])
+    run = open_runs.select_related("profile__credential_profile").filter(pk=run_id).first()
     if run is None:
         return
     todo = _unfinished(run, start, stop)

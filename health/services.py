@@ -49,10 +49,14 @@ def failures_record(slots: Sequence[FailedSlot]) -> list[int]:
     ]
     try:
         counted = failures_count(failures) if failures else []
+        tripped = [one for one in counted if one.has_tripped]
+        deactivated = [one.failure.device_id for one in tripped if _deactivate(one)]
+        # Only now: had we died before, the same failures would come again and trip again.
+        failures_forget([one.failure.device_id for one in tripped])
     except redis.RedisError as error:
         logger.warning("%d failures are not counted, Redis is away: %s", len(failures), error)
         return []
-    return [one.failure.device_id for one in counted if one.has_tripped and _deactivate(one)]
+    return deactivated
 
 
 def successes_record(device_ids: Sequence[int]) -> None:

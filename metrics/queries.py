@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from django.db import connection
+from django.db import connection, transaction
 
 MAX_PATH_CHARACTERS = 128
+STATEMENT_TIMEOUT = "20s"  # a range of years for hundreds of devices must not hold a server for minutes
 SEGMENT = re.compile(r"[^\x00-\x1f\x7f.]+")
 
 # A sample is taken within its lease, so due_at bounds the partitions that a range of sampling times can
@@ -78,7 +79,8 @@ def series_query(
 ) -> list[Series]:
     """One Series for each distinct id, in the order given; an unknown device has an empty one."""
     series = {device_id: Series(device_id) for device_id in device_ids}
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
         cursor.execute(NEWEST, {"devices": list(series), "now": now})
         for device_id, as_of, is_stale in cursor.fetchall():
             series[device_id].as_of, series[device_id].is_stale = as_of, is_stale

@@ -6,8 +6,8 @@ import logging
 from typing import Any
 
 import redis
-from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
 from kombu.exceptions import OperationalError as BrokerError
@@ -84,6 +84,10 @@ def _translate(
             return 403, "You may not do this.", None, {}
         case ProtectedError():
             return 409, _still_referenced(exception), None, {}
+        case ObjectDoesNotExist():  # deleted since the request began
+            return 404, MESSAGES[404], None, {}
+        case SuspiciousOperation() | DataError():
+            return 400, MESSAGES[400], None, {}
         case IntegrityError():
             return 409, _already_taken(exception), None, {}
         case NMSError():

@@ -7,7 +7,6 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 from rest_framework_simplejwt.views import (
     TokenBlacklistView,
     TokenObtainPairView,
-    TokenRefreshView,
     TokenVerifyView,
 )
 
@@ -15,7 +14,7 @@ from devices.api.views import CredentialViewSet, DeviceViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import MetricQueryView
 from nms_project.api import SlashOptionalRouter
-from nms_project.views import LoginView
+from nms_project.views import LoginView, RefreshView
 
 router = SlashOptionalRouter()
 router.register("credentials", CredentialViewSet, basename="credential")
@@ -25,7 +24,7 @@ router.register("devices", DeviceViewSet, basename="device")
 
 api: list[URLPattern | URLResolver] = [
     re_path(r"^auth/token/?$", TokenObtainPairView.as_view(), name="token"),
-    re_path(r"^auth/token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
+    re_path(r"^auth/token/refresh/?$", RefreshView.as_view(), name="token-refresh"),
     re_path(r"^auth/token/blacklist/?$", TokenBlacklistView.as_view(), name="token-blacklist"),
     re_path(r"^auth/token/verify/?$", TokenVerifyView.as_view(), name="token-verify"),
     re_path(r"^metrics/?$", MetricQueryView.as_view(), name="metric-query"),

@@ -82,19 +82,21 @@ class Result:
     duration_ms: float | None = None
     # The fault is not the target's: the plugin crashed, or its answer could not be used.
     is_plugin_fault: bool = False
+    was_attempted: bool = True  # whether a plugin got the task at all
 
 
 class InvalidResult(ValueError):
     """An answer that the protocol does not allow."""
 
 
-def failed(request_id: str, code: ErrorCode, error: str) -> Result:
+def failed(request_id: str, code: ErrorCode, error: str, *, was_attempted: bool = True) -> Result:
     """A failed result made up by the host; `internal` marks the plugin's fault."""
     return Result(
         request_id=request_id,
         success=False,
         error_code=code,
-        error=error[:MAX_ERROR_CHARACTERS],
+        error=error[:MAX_ERROR_CHARACTERS].replace("\x00", "\ufffd"),
+        was_attempted=was_attempted,
         is_plugin_fault=code is ErrorCode.INTERNAL,
     )
 

@@ -5,3 +5,6 @@ from django.apps import AppConfig
 
 class PollingConfig(AppConfig):
     name = "polling"
+
+    def ready(self) -> None:
+        from polling import checks  # noqa: F401  (registers them)

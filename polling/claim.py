@@ -58,7 +58,7 @@ WITH due AS MATERIALIZED (
             WHEN date_bin(slot.step, slot.due_at, slot.origin) + slot.step < slot.due_at + slot.step / 2
             THEN date_bin(slot.step, slot.due_at, slot.origin) + 2 * slot.step
             ELSE date_bin(slot.step, slot.due_at, slot.origin) + slot.step END,
-        last_due_at = slot.due_at,
+        last_due_at = greatest(state.last_due_at, slot.due_at),
         lease_due_at = CASE WHEN slot.is_leased THEN state.lease_due_at ELSE slot.due_at END,
         leased_until = CASE WHEN slot.is_leased THEN state.leased_until
                             ELSE now() + make_interval(secs => %(lease)s) END,

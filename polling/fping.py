@@ -60,12 +60,16 @@ class FpingOptions:
             return [self.binary, "-q", "-C", str(self.count), *common]
         return [self.binary, "-e", "-r", str(self.retries), *common]
 
-    def deadline_seconds(self, addresses: int) -> float:
-        """Twice what the probes can take when nobody answers, and room for a busy machine."""
+    def expected_seconds(self, addresses: int) -> float:
+        """What a batch takes when nobody answers."""
         sending = addresses * self.interval_ms / 1_000 * max(self.count, self.retries + 1)
         # fping multiplies the time-out by 1.5 for each retry.
         waiting = self.timeout_ms / 1_000 * sum(1.5**n for n in range(self.retries + 1)) + self.count
-        return 2 * (sending + waiting) + 10
+        return sending + waiting
+
+    def deadline_seconds(self, addresses: int) -> float:
+        """Twice that, and room for a busy machine."""
+        return 2 * self.expected_seconds(addresses) + 10
 
 
 def options_from_settings() -> FpingOptions:

@@ -19,6 +19,9 @@ from polling.slots import PingedSlot, Slot, to_microseconds
 
 logger = logging.getLogger(__name__)
 
+# Their length says nothing about whether a poll can be worked on in time.
+NOT_POLLING = frozenset({Queue.CONTROL, Queue.DISCOVERY})
+
 T = TypeVar("T")
 
 
@@ -28,7 +31,9 @@ def lease_seconds() -> float:
 
 def tick() -> int:
     """Claims and sends everything that is due; returns how many slots were leased."""
-    waiting = backlog([name for name in queue_names() if name != Queue.CONTROL])
+    limit = settings.NMS_CLAIM_LIMIT
+    leases_expire(limit=limit)
+    waiting = backlog([name for name in queue_names() if name not in NOT_POLLING])
     if waiting > settings.NMS_MAX_BACKLOG:
         # What is claimed now could not be worked on before its lease ends.
         logger.warning(
@@ -37,13 +42,11 @@ def tick() -> int:
             settings.NMS_MAX_BACKLOG,
         )
         return 0
-    limit = settings.NMS_CLAIM_LIMIT
     leased, due = 0, limit
     while due == limit:
         slots, due = slots_claim(limit=limit, lease_seconds=lease_seconds())
         dispatch(slots)
         leased += len(slots)
-    leases_expire(limit=limit)
     return leased
 
 

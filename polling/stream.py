@@ -148,7 +148,7 @@ class StreamRunner:
                 process.pending[task.request_id] = _Pending(deadline, once)
                 process.outgoing.put(task.to_json() + b"\n")
                 return
-        once(failed(task.request_id, ErrorCode.INTERNAL, reason))
+        once(failed(task.request_id, ErrorCode.INTERNAL, reason, was_attempted=False))
 
     def _ensure_started(self) -> str:
         """Starts the process if there is none; the reason why there is none, or ''. Called under the lock."""

@@ -63,8 +63,8 @@ def poll_task(plugin_id: str, slots: Sequence[Sequence[Any]]) -> None:
 @shared_task(name="polling.store", ignore_result=True, bind=True)
 def store_task(self: Any, messages: Sequence[list[Any]]) -> None:
     """Acknowledges only what is committed or parked: any exception puts the message back."""
-    reports = [Report.from_message(fields) for fields in messages]
     with message_kept_on(Exception), kills_counted(self.request.id) as kills:
+        reports = [Report.from_message(fields) for fields in messages]
         if kills >= MAX_KILLS:
             message_park(self.request.id, messages)
             return

@@ -56,6 +56,7 @@ def _failure(pinged: PingedSlot, result: Result, started: datetime, duration_ms:
         duration_ms=result.duration_ms if result.duration_ms is not None else duration_ms,
         rtt_ms=pinged.rtt_ms,
         loss_percent=pinged.loss_percent,
+        attempted=result.was_attempted,
         error_code=code.value,
         error=result.error,
         is_counting=code not in NOT_COUNTING,

@@ -37,8 +37,13 @@ class CredentialSerializer(serializers.ModelSerializer[CredentialProfile]):
         if self.instance:
             protocol_change_check(self.instance, protocol)
         sent = attrs.pop("encrypted_payload", None)
-        attrs["encrypted_payload"] = payload_encrypted_for(self.instance, protocol, sent)
+        encrypted = payload_encrypted_for(self.instance, protocol, sent)
+        if encrypted is not None:
+            attrs["encrypted_payload"] = encrypted
         return attrs
+
+    def update(self, instance: CredentialProfile, validated_data: dict[str, Any]) -> CredentialProfile:
+        return services.row_update(instance, **validated_data)
 
 
 IMMUTABLE = ("credential_profile", "discovery_profile")
@@ -50,12 +55,15 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
     plugin_id = serializers.CharField(max_length=32, required=False)
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
     credential_profile_id = serializers.PrimaryKeyRelatedField(
-        source="credential_profile", queryset=CredentialProfile.objects.all()
+        source="credential_profile",
+        queryset=CredentialProfile.objects.all(),
+        pk_field=serializers.IntegerField(),
     )
     discovery_profile_id = serializers.PrimaryKeyRelatedField(
         source="discovery_profile",
         # By name: discovery stands above devices, which must not import it.
         queryset=apps.get_model("discovery", "DiscoveryProfile")._default_manager.all(),
+        pk_field=serializers.IntegerField(),
         required=False,
         allow_null=True,
     )

@@ -1,6 +1,7 @@
 """Endpoints of credential profiles and devices."""
 
 from django.http import Http404
+from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -15,6 +16,7 @@ from devices.api.serializers import (
     ProvisionSerializer,
 )
 from devices.models import CredentialProfile, Device
+from nms_project.filters import AddressFilter, IdFilter, IntegerFilter
 
 
 class CredentialViewSet(ModelViewSet[CredentialProfile]):
@@ -27,20 +29,23 @@ class CredentialViewSet(ModelViewSet[CredentialProfile]):
     ordering_fields = ("id", "name", "protocol", "created_at", "updated_at")
 
 
+class DeviceFilter(filters.FilterSet):
+    port = IntegerFilter()
+    ip_address = AddressFilter()
+    credential_profile_id = IdFilter()
+    discovery_profile_id = IdFilter()
+
+    class Meta:
+        model = Device
+        fields = ("status", "plugin_id", "should_ping")
+
+
 class DeviceViewSet(ModelViewSet[Device]):
     """Monitored hosts."""
 
     queryset = Device.objects.select_related("poll_state")
     serializer_class = DeviceSerializer
-    filterset_fields = (
-        "status",
-        "plugin_id",
-        "port",
-        "ip_address",
-        "credential_profile_id",
-        "discovery_profile_id",
-        "should_ping",
-    )
+    filterset_class = DeviceFilter
     search_fields = ("hostname", "ip_address")
     ordering_fields = ("id", "hostname", "ip_address", "status", "status_since", "created_at", "updated_at")
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from devices.crypto import payload_decrypt
+from devices.api.serializers import CredentialSerializer
+from devices.crypto import payload_decrypt, payload_encrypt
 from devices.models import CredentialProfile, Device
 
 URL = "/api/v1/credentials"
@@ -54,6 +55,21 @@ def test_masked_empty_or_absent_keeps_the_secret(
 
 def test_a_new_payload_replaces_the_secret(api: APIClient, winrm_credential: CredentialProfile) -> None:
     assert api.patch(f"{URL}/{winrm_credential.pk}", {"payload": SECRET}).status_code == 200
+    assert stored(winrm_credential.pk) == SECRET
+
+
+def test_a_change_of_the_name_never_brings_an_old_secret_back(
+    api: APIClient, winrm_credential: CredentialProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate = CredentialSerializer.validate
+
+    def rotate_meanwhile(self: CredentialSerializer, attrs: dict[str, Any]) -> dict[str, Any]:
+        validated = validate(self, attrs)
+        CredentialProfile.objects.update(encrypted_payload=payload_encrypt(SECRET))
+        return validated
+
+    monkeypatch.setattr(CredentialSerializer, "validate", rotate_meanwhile)
+    assert api.patch(f"{URL}/{winrm_credential.pk}", {"name": "renamed"}).status_code == 200
     assert stored(winrm_credential.pk) == SECRET
 
 

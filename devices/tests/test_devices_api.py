@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from devices.api.serializers import DeviceSerializer
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
 
 URL = "/api/v1/devices"
@@ -169,9 +170,48 @@ def test_filter_search_and_order(api: APIClient, device: Device, ping_device: De
     assert [row["id"] for row in ordered] == [ping_device.pk, device.pk]
 
 
-@pytest.mark.parametrize("query", [{"search": "\x00"}, {"status": "nonsense"}, {"port": "x"}, {"page": "x"}])
+HOSTILE = [
+    {"search": "\x00"},
+    {"status": "nonsense"},
+    {"port": "x"},
+    {"port": "-1e1000000"},
+    {"port": str(2**40)},
+    {"credential_profile_id": "1e9999999"},
+    {"ip_address": "abc"},
+    {"page": "x"},
+]
+
+
+@pytest.mark.parametrize("query", HOSTILE)
 def test_hostile_queries_are_refused(api: APIClient, query: dict[str, str]) -> None:
     assert api.get(URL, query).status_code in (400, 404)
+
+
+def test_a_zone_in_an_address_filter_is_no_bug(api: APIClient, device: Device) -> None:
+    assert api.get(URL, {"ip_address": "fe80::1%eth0"}).status_code < 500
+
+
+def test_an_update_of_a_device_deleted_meanwhile_is_not_found(
+    api: APIClient, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate = DeviceSerializer.validate
+
+    def delete_first(self: DeviceSerializer, attrs: dict[str, Any]) -> dict[str, Any]:
+        Device.objects.filter(pk=device.pk).delete()
+        return validate(self, attrs)
+
+    monkeypatch.setattr(DeviceSerializer, "validate", delete_first)
+    assert api.patch(f"{URL}/{device.pk}", {"hostname": "late"}).status_code == 404
+
+
+def test_an_infinite_id_is_refused(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    raw = '{"ip_address": "10.0.0.1", "credential_profile_id": 1e999}'
+    assert api.post(URL, data=raw, content_type="application/json").status_code == 400
+
+
+def test_the_answer_shows_the_moved_slot(api: APIClient, device: Device) -> None:
+    shown = api.patch(f"{URL}/{device.pk}", {"polling_interval_seconds": 3_600}).json()
+    assert shown["next_poll_at"] == api.get(f"{URL}/{device.pk}").json()["next_poll_at"]
 
 
 def test_deleted(api: APIClient, device: Device) -> None:

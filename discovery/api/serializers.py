@@ -8,13 +8,16 @@ from rest_framework import serializers
 from devices.api.serializers import port_check
 from devices.models import CredentialProfile
 from devices.plugins import plugin_find
+from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.targets import target_check
 
 
 class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
     credential_profile_id = serializers.PrimaryKeyRelatedField(
-        source="credential_profile", queryset=CredentialProfile.objects.all()
+        source="credential_profile",
+        queryset=CredentialProfile.objects.all(),
+        pk_field=serializers.IntegerField(),
     )
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
 
@@ -49,6 +52,9 @@ class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
         if "port" in attrs or "credential_profile" in attrs:
             port_check(credential.protocol, attrs.get("port", getattr(self.instance, "port", 0)))
         return attrs
+
+    def update(self, instance: DiscoveryProfile, validated_data: dict[str, Any]) -> DiscoveryProfile:
+        return row_update(instance, **validated_data)
 
 
 class DiscoveryRunSerializer(serializers.ModelSerializer[DiscoveryRun]):

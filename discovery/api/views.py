@@ -1,6 +1,7 @@
 """Endpoints of discovery profiles and their runs."""
 
 from django.db.models import QuerySet
+from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.generics import ListAPIView, get_object_or_404
@@ -17,6 +18,24 @@ from discovery.api.serializers import (
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.selectors import runs_with_progress
 from discovery.services import run_start
+from nms_project.filters import IdFilter, IntegerFilter
+
+
+class DiscoveryProfileFilter(filters.FilterSet):
+    port = IntegerFilter()
+    credential_profile_id = IdFilter()
+
+    class Meta:
+        model = DiscoveryProfile
+        fields = ("auto_provision",)
+
+
+class DiscoveryRunFilter(filters.FilterSet):
+    profile_id = IdFilter()
+
+    class Meta:
+        model = DiscoveryRun
+        fields = ("status",)
 
 
 class DiscoveryProfileViewSet(ModelViewSet[DiscoveryProfile]):
@@ -24,7 +43,7 @@ class DiscoveryProfileViewSet(ModelViewSet[DiscoveryProfile]):
 
     queryset = DiscoveryProfile.objects.all()
     serializer_class = DiscoveryProfileSerializer
-    filterset_fields = ("credential_profile_id", "auto_provision", "port")
+    filterset_class = DiscoveryProfileFilter
     search_fields = ("name", "target")
     ordering_fields = ("id", "name", "created_at", "updated_at")
 
@@ -43,7 +62,7 @@ class DiscoveryRunViewSet(ReadOnlyModelViewSet[DiscoveryRun]):
 
     queryset = DiscoveryRun.objects.all()
     serializer_class = DiscoveryRunSerializer
-    filterset_fields = ("profile_id", "status")
+    filterset_class = DiscoveryRunFilter
     ordering_fields = ("id", "created_at", "finished_at")
 
     def get_queryset(self) -> QuerySet[DiscoveryRun]:

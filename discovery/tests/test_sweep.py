@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
+from kombu.exceptions import OperationalError as BrokerError
 
 from devices.crypto import payload_encrypt
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
@@ -175,6 +176,33 @@ def test_a_stalled_run_is_taken_up_again(profile: Profile) -> None:
     DiscoveryRun.objects.update(progressed_at=Now() - timedelta(minutes=5))
     assert services.runs_resume() == 1
     assert redis_client().llen("discovery") == 1
+
+
+def test_runs_that_wait_for_busy_workers_are_not_stalled(profile: Profile) -> None:
+    run = start(profile())
+    services.chunk_dispatch(run.pk)
+    DiscoveryRun.objects.update(progressed_at=Now() - timedelta(minutes=5))
+    assert services.runs_resume() == 0
+
+
+def test_a_run_started_while_the_broker_is_away_is_taken_up_later(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: int) -> None:
+        raise BrokerError("connection refused")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(services, "chunk_dispatch", away)
+        services.run_start(profile())
+    DiscoveryRun.objects.update(progressed_at=Now() - timedelta(minutes=5))
+    assert services.runs_resume() == 1
+
+
+def test_a_run_that_failed_probes_nobody_any_more(profile: Profile) -> None:
+    run = start(profile())
+    services.run_fail(run.pk, "a reason")
+    sweep(run.pk, 0, 6)
+    assert not run.results.exists()
 
 
 def test_ping_only_discovery_needs_no_plugin(icmp_credential: CredentialProfile) -> None:

@@ -2,9 +2,9 @@
 --
 -- KEYS[1]  the device's failure record, a hash: since, count, last
 -- ARGV     due_us, since_us, window_us, threshold, lifetime in seconds
--- Returns {count, tripped}: count 0 for an event that does not count again; tripped 1 when the threshold is
--- reached,
--- and then the record is gone.
+-- Returns {count, tripped}: count 0 for an event that does not count again; tripped 1 when the threshold is reached.
+-- The record then stays until the caller has deactivated the device and deletes it: an event delivered again, because
+-- the caller died in between, trips again.
 --
 -- Times are microseconds since the epoch: below 2^53, so Lua's doubles hold them exactly.
 local due = tonumber(ARGV[1])
@@ -12,6 +12,9 @@ local record = redis.call('HMGET', KEYS[1], 'since', 'count', 'last')
 local count, last = 0, nil
 if record[1] == ARGV[2] then  -- a record of an earlier period of activity counts for nothing
   count, last = tonumber(record[2]), tonumber(record[3])
+end
+if last and due == last and count >= tonumber(ARGV[4]) then
+  return {count, 1}
 end
 if last and due <= last then
   return {0, 0}
@@ -21,10 +24,6 @@ if last and due - last < tonumber(ARGV[3]) then
 else
   count = 1
 end
-if count >= tonumber(ARGV[4]) then
-  redis.call('DEL', KEYS[1])
-  return {count, 1}
-end
 redis.call('HSET', KEYS[1], 'since', ARGV[2], 'count', count, 'last', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[5])
-return {count, 0}
+return {count, count >= tonumber(ARGV[4]) and 1 or 0}

@@ -4,9 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from devices.models import Device, DeviceStatus, PollState
 from devices.services import device_provision, device_take_off
+from health import services
 from health.services import FailedSlot, failures_record, successes_record
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -36,6 +38,17 @@ def test_three_failures_deactivate_with_reason_time_and_event(device: Device) ->
         "inactive",
         device.status_reason,
     )
+
+
+def test_a_deactivation_that_failed_is_made_up_for(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(**_: Any) -> bool:
+        raise OperationalError("PostgreSQL restarts")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(services, "device_take_off", away)
+        with pytest.raises(OperationalError):
+            fail(device, 1, 2, 3)
+    assert fail(device, 1, 2, 3) == [device.pk]
 
 
 def test_ping_and_poll_share_the_counter(device: Device) -> None:

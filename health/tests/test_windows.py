@@ -23,7 +23,13 @@ def counts(*failures: Failure) -> list[tuple[int, bool]]:
 
 def test_three_within_the_window_trip() -> None:
     assert counts(failure(0), failure(60), failure(120)) == [(1, False), (2, False), (3, True)]
+    failures_forget([1])
     assert redis_client().exists(key(1)) == 0
+
+
+def test_a_trip_delivered_again_trips_again() -> None:
+    counts(failure(0), failure(60), failure(120))
+    assert counts(failure(0), failure(60), failure(120)) == [(0, False), (0, False), (3, True)]
 
 
 def test_the_gap_is_to_the_previous_failure_not_to_the_first() -> None:
@@ -86,3 +92,5 @@ def test_equals_a_plain_computation(settings: Any, gaps: list[int], threshold: i
             expected = (count, count >= threshold)
             count, last = (0, None) if count >= threshold else (count, now)
         assert counts(failure(now)) == [expected]
+        if expected[1]:
+            failures_forget([1])

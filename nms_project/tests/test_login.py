@@ -41,6 +41,12 @@ def test_refresh_rotates_and_blacklists(anonymous: APIClient, user: Any) -> None
     assert again.status_code == 401
 
 
+def test_refresh_of_a_deleted_user_is_401(anonymous: APIClient, user: Any) -> None:
+    pair = anonymous.post("/api/v1/auth/token", {"username": "operator", "password": PASSWORD}).json()
+    user.delete()
+    assert anonymous.post("/api/v1/auth/token/refresh", {"refresh": pair["refresh"]}).status_code == 401
+
+
 def test_verify_and_blacklist(anonymous: APIClient, user: Any) -> None:
     pair = anonymous.post("/api/v1/auth/token", {"username": "operator", "password": PASSWORD}).json()
     assert anonymous.post("/api/v1/auth/token/verify", {"token": pair["access"]}).status_code == 200

@@ -103,6 +103,18 @@ def test_a_clock_that_jumped_back_costs_one_interval_at_most(device: Device) -> 
     assert timedelta(0) < state.next_poll_at - database_now() <= timedelta(seconds=60)
 
 
+def test_no_slot_of_before_a_jump_back_is_used_again(device: Device) -> None:
+    claim()
+    shift_state(device.pk, seconds=3_600)
+    used = PollState.objects.get(device=device).last_due_at
+    PollState.objects.update(lease_due_at=None, leased_until=None, next_poll_at=database_now())
+    (first,) = claim()
+    assert PollState.objects.get(device=device).last_due_at == used
+    PollState.objects.update(lease_due_at=None, leased_until=None, next_poll_at=database_now())
+    (second,) = claim()
+    assert first.due_at < second.due_at
+
+
 def test_a_slot_after_provisioning_is_no_jump(device: Device) -> None:
     claim()
     assert slots_reset() == 0

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from polling.pinger import ping_slots
 from polling.poller import poll_slots
 from polling.scheduler import tick
 from polling.slots import PingedSlot, Report, Slot, to_microseconds
+from polling.tests.conftest import verdict_kinds
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -69,6 +71,23 @@ def test_claiming_pauses_above_the_backlog(device: Device, settings: Any) -> Non
         current_app.send_task("polling.ping", args=[[]], queue="ping")
     assert tick() == 0
     assert PollState.objects.get(device=device).lease_due_at is None
+
+
+def test_leases_end_also_while_claiming_pauses(device: Device, settings: Any) -> None:
+    leased(device)
+    PollState.objects.update(leased_until=database_now() - timedelta(seconds=1))
+    settings.NMS_MAX_BACKLOG = 1
+    for _ in range(2):
+        current_app.send_task("polling.ping", args=[[]], queue="ping")
+    assert tick() == 0
+    assert verdict_kinds(device.pk) == ["lost"]
+
+
+def test_discovery_never_pauses_polling(device: Device, settings: Any) -> None:
+    settings.NMS_MAX_BACKLOG = 1
+    for _ in range(3):
+        current_app.send_task("discovery.sweep", args=[1, 0, 1])
+    assert tick() == 1
 
 
 def test_a_ping_only_device_has_its_document_from_the_ping(ping_device: Device) -> None:

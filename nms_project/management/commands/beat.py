@@ -15,5 +15,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # The in-memory scheduler: nothing it could remember matters, and there is no file to go bad.
         command = ["beat"]
-        command += ["--scheduler=celery.beat:Scheduler", "--pidfile=", f"--loglevel={settings.NMS_LOG_LEVEL}"]
+        command += [
+            "--scheduler=nms_project.beat:SteadyScheduler",
+            "--pidfile=",
+            f"--loglevel={settings.NMS_LOG_LEVEL}",
+        ]
         celery_app.start(command)
