@@ -92,9 +92,8 @@ class Demo:
             yield
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(STOP_SECONDS)
-            assert process.stdin  # noqa: S101 (started with a pipe)
-            process.stdin.close()
+            with process:  # closes the pipe
+                process.wait(STOP_SECONDS)
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType
 
@@ -21,7 +20,8 @@ def end_on_eof() -> None:
     """Ends the command when stdin closes: whoever started it is gone."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        # Not through sys.stdin, whose lock would be held when the interpreter ends.
+        while os.read(0, 1):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
