@@ -7,6 +7,7 @@ whatever is lost is handed out again by `runs_resume`.
 import logging
 from datetime import timedelta
 
+from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
@@ -97,8 +98,6 @@ def _dispatch(run_id: int) -> None:
 
 def chunk_dispatch(run_id: int) -> None:
     """Sends the next chunk, if there is one, to the discovery workers."""
-    from discovery.tasks import sweep_task  # the tasks import this module
-
     chunk = chunk_next(run_id)
     if chunk is not None:
-        sweep_task.delay(run_id, chunk.start, chunk.stop)
+        current_app.send_task("discovery.sweep", args=[run_id, chunk.start, chunk.stop])

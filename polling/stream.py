@@ -71,7 +71,6 @@ class StreamRunner:
     def __init__(self, plugin: Plugin, *, in_flight: int, silence_seconds: float) -> None:
         self.plugin = plugin
         self.silence_seconds = silence_seconds
-        self.restarts = 0
         self._capacity = threading.BoundedSemaphore(in_flight)
         self._lock = threading.Lock()
         self._process: _Process | None = None
@@ -181,7 +180,6 @@ class StreamRunner:
         step = min(self._ends_in_a_row, len(BACK_OFF_SECONDS) - 1)
         self._blocked_until = time.monotonic() + BACK_OFF_SECONDS[step]
         self._ends_in_a_row += 1
-        self.restarts += 1
 
     # --- the process's own threads ----------------------------------------------------------------
 
