@@ -167,13 +167,13 @@ def device_update(device: Device, **fields: Any) -> Device:
 
 
 def _change_status(device: Device, status: DeviceStatus) -> None:
+    """`device` is locked by the caller."""
     if status == device.status:
         return
     if status == DeviceStatus.ACTIVE:
         device_provision(device_id=device.pk, interval_seconds=None)
     else:
-        locked = Device.objects.select_for_update().get(pk=device.pk)
-        _set_status(locked, status, "set by a user", database_now())
+        _set_status(device, status, "set by a user", database_now())
         PollState.objects.filter(device_id=device.pk).update(next_poll_at=None)
 
 

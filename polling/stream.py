@@ -98,7 +98,7 @@ class StreamRunner:
                 flush.add(answers.get(timeout=min(pause, WATCH_SECONDS)))
                 waiting -= 1
             if self._closed.is_set():
-                self._abandon(flush, waiting, len(unsent))
+                raise RunnerClosed(f"the worker ends while {waiting + len(unsent)} tasks are open")
             if flush.is_due():
                 yield flush.take()
         if flush.results:
@@ -123,10 +123,6 @@ class StreamRunner:
                 process.popen.terminate()
         logger.warning("plugin %s did not end on its own and is killed", self.plugin.id)
         kill_group(process.popen)
-
-    def _abandon(self, flush: "_Flush", waiting: int, unsent: int) -> None:
-        left = waiting + unsent
-        raise RunnerClosed(f"the worker ends while {left} tasks and {len(flush.results)} results are open")
 
     # --- submitting -------------------------------------------------------------------------------
 
