@@ -68,8 +68,16 @@ class _Process:
 class StreamRunner:
     """`in_flight` caps the tasks the plugin works on at once, over all threads."""
 
-    def __init__(self, plugin: Plugin, *, in_flight: int, silence_seconds: float) -> None:
+    def __init__(
+        self,
+        plugin: Plugin,
+        *,
+        in_flight: int,
+        silence_seconds: float,
+        back_off_seconds: Sequence[float] = BACK_OFF_SECONDS,
+    ) -> None:
         self.plugin = plugin
+        self.back_off_seconds = back_off_seconds
         self.silence_seconds = silence_seconds
         self._capacity = threading.BoundedSemaphore(in_flight)
         self._lock = threading.Lock()
@@ -173,8 +181,8 @@ class StreamRunner:
         return thread
 
     def _back_off(self) -> None:
-        step = min(self._ends_in_a_row, len(BACK_OFF_SECONDS) - 1)
-        self._blocked_until = time.monotonic() + BACK_OFF_SECONDS[step]
+        step = min(self._ends_in_a_row, len(self.back_off_seconds) - 1)
+        self._blocked_until = time.monotonic() + self.back_off_seconds[step]
         self._ends_in_a_row += 1
 
     # --- the process's own threads ----------------------------------------------------------------

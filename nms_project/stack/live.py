@@ -29,9 +29,9 @@ from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.redis import EmbeddedRedis
 
 ROOT = Path(__file__).resolve().parents[2]
-# Short leases (5 + 2 + 15 s) and short windows; every other value is the default.
+# Short leases (5 + 6 + 15 s) and short windows; every other value is the default.
 FAST = {
-    "NMS_PLUGIN_TIMEOUT_SECONDS": "2",
+    "NMS_PLUGIN_TIMEOUT_SECONDS": "6",
     "NMS_VISIBILITY_TIMEOUT_SECONDS": "8",
     "NMS_FAILURE_WINDOW_SECONDS": "30",
 }

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CREDENTIAL = {"name": "kill", "protocol": "winrm", "payload": {"username": "monitor", "password": "s3cret"}}
 SHARED = ("web", "beat", "worker control")
-LEASE_SECONDS = 22
+LEASE_SECONDS = 26
 INTERVAL_SECONDS = 10
 
 # Verdicts of one device closer together than slots can be, and samples that are not of an ok verdict.

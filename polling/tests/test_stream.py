@@ -33,8 +33,12 @@ Start = Callable[..., StreamRunner]
 def start() -> Iterator[Start]:
     runners: list[StreamRunner] = []
 
-    def make(plugin: Plugin, *, in_flight: int = 100, silence: float = 30) -> StreamRunner:
-        runners.append(StreamRunner(plugin, in_flight=in_flight, silence_seconds=silence))
+    def make(
+        plugin: Plugin, *, in_flight: int = 100, silence: float = 30, pause: float = 0.5
+    ) -> StreamRunner:
+        runners.append(
+            StreamRunner(plugin, in_flight=in_flight, silence_seconds=silence, back_off_seconds=[pause])
+        )
         return runners[-1]
 
     yield make
@@ -102,11 +106,11 @@ def test_answers_already_read_are_kept_when_it_dies(make_plugin: PluginMaker, st
 def test_it_is_started_again_after_a_pause(make_plugin: PluginMaker, start: Start, tmp_path: Path) -> None:
     once = tmp_path / "once"
     source = LOOP + f"    if not os.path.exists('{once}'): open('{once}', 'w'); os._exit(1)\n    say(task)\n"
-    runner = start(make_plugin(source))
+    runner = start(make_plugin(source), pause=4)
     assert run(runner, [task("first")])["first"].is_plugin_fault
     second = run(runner, [task("second")])["second"]
     assert "is started again in" in second.error
-    time.sleep(0.7)
+    time.sleep(4.2)
     assert run(runner, [task("third")])["third"].success
 
 
@@ -119,10 +123,10 @@ def test_one_that_says_nothing_is_killed(make_plugin: PluginMaker, start: Start)
 
 
 def test_a_quiet_time_between_two_tasks_is_no_silence(make_plugin: PluginMaker, start: Start) -> None:
-    runner = start(make_plugin(LOOP + "    time.sleep(0.6); say(task)\n"), silence=1)
+    runner = start(make_plugin(LOOP + "    time.sleep(0.5); say(task)\n"), silence=3)
     for name in ("a", "b"):
         assert run(runner, [task(name)])[name].success
-        time.sleep(1.5)
+        time.sleep(3.2)
 
 
 def test_one_that_lets_everything_time_out_is_killed_in_the_end(
