@@ -14,6 +14,7 @@ from plugins.registry import load
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Fault
+from polling.runner import environment
 from polling.stream import StreamRunner
 
 PLUGIN = load(Path(__file__).resolve().parents[2]).plugins["winrm"]
@@ -59,6 +60,7 @@ def batch(tasks: Sequence[Any], *arguments: str) -> dict[str, dict[str, Any]]:
         capture_output=True,
         timeout=60,
         check=True,
+        env=environment(),
     )
     assert PASSWORD.encode() not in done.stdout + done.stderr
     return {result["request_id"]: result for result in json.loads(done.stdout)}
@@ -141,14 +143,18 @@ def test_a_wrong_password_and_a_wrong_user_are_auth(simulator: Simulator) -> Non
 @pytest.mark.parametrize("stdin", [b"", b" \n", b"[]", b"\xef\xbb\xbf[]"])
 def test_nothing_in_is_an_empty_array_out(stdin: bytes) -> None:
     assert PLUGIN.executable
-    done = subprocess.run([str(PLUGIN.executable)], input=stdin, capture_output=True, timeout=30, check=True)
+    done = subprocess.run(
+        [str(PLUGIN.executable)], input=stdin, capture_output=True, timeout=30, check=True, env=environment()
+    )
     assert json.loads(done.stdout) == []
 
 
 @pytest.mark.parametrize("stdin", [b"{", b"{}", b"nonsense"])
 def test_unusable_input_is_an_exit_code_and_words(stdin: bytes) -> None:
     assert PLUGIN.executable
-    done = subprocess.run([str(PLUGIN.executable)], input=stdin, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(
+        [str(PLUGIN.executable)], input=stdin, capture_output=True, timeout=30, check=False, env=environment()
+    )
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"stdin" in done.stderr
 
@@ -192,7 +198,7 @@ def test_sigterm_in_the_middle_deletes_the_shells(simulator: Simulator) -> None:
     before = simulator.counters()
     assert PLUGIN.executable
     with subprocess.Popen(
-        [str(PLUGIN.executable), "--stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [str(PLUGIN.executable), "--stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:
         assert process.stdin
         assert process.stdout
