@@ -62,7 +62,7 @@ class PolledDeviceAdmin(DeviceAdmin):
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+    return "–" if value is None else f"{value:.2f}"
 
 
 @admin.register(ParkedMessage)
