@@ -66,8 +66,14 @@ class Report:
 
 
 def cpu_seconds(pid: int, *, with_reaped_children: bool = True) -> float:
-    """User and system time of a process, and of its children that have ended (proc(5), fields 14 to 17)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """User and system time of a process, and of its children that have ended (proc(5), fields 14 to 17).
+
+    0 for a process that has ended.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
     own = int(fields[11]) + int(fields[12])
     reaped = int(fields[13]) + int(fields[14]) if with_reaped_children else 0
     return (own + reaped) / TICKS

@@ -96,11 +96,13 @@ def _usage(stack: LiveStack) -> Usage:
     ]
     assert stack.postgres.process
     assert stack.redis.process
-    servers = [stack.postgres.process.pid, *descendants(stack.postgres.process.pid)]
+    postmaster = stack.postgres.process.pid
     return Usage(
         own=sum(map(cpu_seconds, workers)),
         plugins=sum(map(cpu_seconds, plugins)),
-        postgres=sum(cpu_seconds(pid, with_reaped_children=False) for pid in servers),
+        # Backends that have ended are in the postmaster's account.
+        postgres=cpu_seconds(postmaster)
+        + sum(cpu_seconds(pid, with_reaped_children=False) for pid in descendants(postmaster)),
         redis=cpu_seconds(stack.redis.process.pid),
     )
 
