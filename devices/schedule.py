@@ -4,6 +4,12 @@ import zlib
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Since the epoch, exact."""
+    return (moment - EPOCH) // MICROSECOND
 
 
 def device_hash(device_id: int) -> int:

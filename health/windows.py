@@ -4,15 +4,15 @@ alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
 
+from devices.schedule import to_microseconds
 from nms_project.redis_client import redis_client
 
 SCRIPT = (Path(__file__).parent / "lua" / "failure_record.lua").read_text(encoding="utf-8")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def failures_count(failures: Sequence[Failure]) -> list[Counted]:
             script(
                 keys=[key(failure.device_id)],
                 args=[
-                    _microseconds(failure.due_at),
-                    _microseconds(failure.since),
+                    to_microseconds(failure.due_at),
+                    to_microseconds(failure.since),
                     window * 1_000_000,
                     settings.NMS_FAILURE_THRESHOLD,
                     2 * window,
@@ -74,7 +74,3 @@ def failures_forget(device_ids: Sequence[int]) -> None:
     """Deletes the records of devices. Raises redis.RedisError when Redis is away."""
     if device_ids:
         redis_client().delete(*map(key, device_ids))
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)

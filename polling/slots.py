@@ -5,17 +5,13 @@ short.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from devices.schedule import EPOCH, MICROSECOND, to_microseconds
 from polling.models import VerdictKind
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
-
-def to_microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND
+__all__ = ["PingedSlot", "Report", "Slot", "from_microseconds", "to_microseconds"]
 
 
 def from_microseconds(value: int) -> datetime:

@@ -85,11 +85,9 @@ class LiveStack:
         for name in names:
             self.await_ready(name)
 
-    def launch(self, name: str, **settings: str) -> None:
+    def launch(self, name: str) -> None:
         """`name` is a manage.py command line; what follows a # tells two of a kind apart."""
-        self.processes[name] = self._manage(
-            *name.partition("#")[0].split(), log_name=name, environment={**self.environment, **settings}
-        )
+        self.processes[name] = self._manage(*name.partition("#")[0].split(), log_name=name)
 
     def await_ready(self, name: str) -> None:
         if name.startswith("web"):
@@ -140,13 +138,11 @@ class LiveStack:
         }
         return [self.client.post("devices", {**body, "ip_address": address})["id"] for address in addresses]
 
-    def _manage(
-        self, *arguments: str, log_name: str = "", environment: Mapping[str, str] | None = None
-    ) -> "subprocess.Popen[bytes]":
+    def _manage(self, *arguments: str, log_name: str = "") -> "subprocess.Popen[bytes]":
         with self._log_path(log_name or arguments[0]).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, str(ROOT / "manage.py"), *arguments],
-                env=dict(environment or self.environment),
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from devices.models import CredentialProfile, Device, DeviceStatus
+from devices.services import device_create
 from plugins.registry import Plugin
 from polling.models import Verdict
 
@@ -49,3 +51,15 @@ def shift_state(device_id: int, *, seconds: float) -> None:
             "leased_until = leased_until + make_interval(secs => %(by)s) WHERE device_id = %(device)s",
             {"by": seconds, "device": device_id},
         )
+
+
+def winrm_device(credential: CredentialProfile, last: int) -> Device:
+    """One more active device, at 127.20.1.`last`."""
+    return device_create(
+        hostname=f"win-{last}",
+        ip_address=f"127.20.1.{last}",
+        plugin_id="winrm",
+        port=5985,
+        credential_profile=credential,
+        status=DeviceStatus.ACTIVE,
+    )

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from django.db import close_old_connections, connection
 
-from devices.models import CredentialProfile, Device, DeviceStatus, PollState
+from devices.models import CredentialProfile, Device, PollState
 from devices.schedule import EPOCH
-from devices.services import database_now, device_create, device_provision
+from devices.services import database_now, device_provision
 from polling.claim import Claimed, leases_expire, slots_claim, slots_reset
-from polling.tests.conftest import shift_state, verdict_kinds
+from polling.tests.conftest import shift_state, verdict_kinds, winrm_device
 
 pytestmark = pytest.mark.usefixtures("committed")
 LEASE = 40.0
@@ -131,7 +131,7 @@ def test_provisioning_makes_it_due_now_and_keeps_the_running_lease(device: Devic
 
 
 def test_the_limit_is_kept_and_the_oldest_go_first(winrm_credential: CredentialProfile) -> None:
-    devices = [_device(winrm_credential, last) for last in range(1, 6)]
+    devices = [winrm_device(winrm_credential, last) for last in range(1, 6)]
     for position, device in enumerate(devices):
         PollState.objects.filter(device=device).update(
             next_poll_at=database_now() - timedelta(seconds=60 - position)
@@ -145,7 +145,7 @@ def test_two_schedulers_at_once_share_the_work_and_double_nothing(
     winrm_credential: CredentialProfile,
 ) -> None:
     for last in range(1, 101):
-        _device(winrm_credential, last)
+        winrm_device(winrm_credential, last)
     claimed: list[int] = []
 
     def schedule() -> None:
@@ -162,14 +162,3 @@ def test_two_schedulers_at_once_share_the_work_and_double_nothing(
     for thread in threads:
         thread.join()
     assert sorted(claimed) == sorted(Device.objects.values_list("pk", flat=True))
-
-
-def _device(credential: CredentialProfile, last: int) -> Device:
-    return device_create(
-        hostname=f"win-{last}",
-        ip_address=f"127.20.1.{last}",
-        plugin_id="winrm",
-        port=5985,
-        credential_profile=credential,
-        status=DeviceStatus.ACTIVE,
-    )

@@ -10,14 +10,13 @@ from django.db import OperationalError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devices.models import CredentialProfile, Device, DeviceStatus, PollState
-from devices.services import device_create
+from devices.models import CredentialProfile, Device, PollState
 from metrics.models import Sample
 from polling.claim import leases_expire, slots_claim
 from polling.models import Verdict, VerdictKind
 from polling.slots import Report, to_microseconds
 from polling.store import reports_store
-from polling.tests.conftest import verdict_kinds
+from polling.tests.conftest import verdict_kinds, winrm_device
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -107,7 +106,7 @@ def test_a_failed_poll_has_no_sample(report: Report) -> None:
 def test_a_bad_document_becomes_a_plugin_error_and_holds_up_nobody(
     report: Report, winrm_credential: CredentialProfile, document: str
 ) -> None:
-    others = [replace(report, device_id=_another(winrm_credential, last).pk) for last in range(2, 9)]
+    others = [replace(report, device_id=winrm_device(winrm_credential, last).pk) for last in range(2, 9)]
     bad = replace(report, document=document)
     reports_store([*others[:3], bad, *others[3:]])
     assert verdict_kinds(report.device_id) == ["plugin_error"]
@@ -118,7 +117,7 @@ def test_a_bad_document_becomes_a_plugin_error_and_holds_up_nobody(
 def test_a_bad_document_is_found_also_in_a_batch_delivered_before(
     report: Report, winrm_credential: CredentialProfile
 ) -> None:
-    other = replace(report, device_id=_another(winrm_credential, 2).pk)
+    other = replace(report, device_id=winrm_device(winrm_credential, 2).pk)
     reports_store([other])
     reports_store([other, replace(report, document="not json")])
     assert verdict_kinds(report.device_id) == ["plugin_error"]
@@ -144,7 +143,7 @@ def test_an_outage_stores_nothing_and_is_raised(report: Report, monkeypatch: pyt
 
 def test_many_stores_of_the_same_slots_at_once(report: Report, winrm_credential: CredentialProfile) -> None:
     reports = [report] + [
-        replace(report, device_id=_another(winrm_credential, last).pk) for last in range(2, 30)
+        replace(report, device_id=winrm_device(winrm_credential, last).pk) for last in range(2, 30)
     ]
     errors: list[BaseException] = []
 
@@ -190,14 +189,3 @@ def test_any_order_of_deliveries_keeps_the_first_real_answer(
         reports_store(rows)
     assert verdict_kinds(report.device_id) == [expected[slot] for slot in sorted(expected)]
     assert Sample.objects.count() == sum(kind == VerdictKind.OK for kind in expected.values())
-
-
-def _another(credential: CredentialProfile, last: int) -> Device:
-    return device_create(
-        hostname=f"win-{last}",
-        ip_address=f"127.20.1.{last}",
-        plugin_id="winrm",
-        port=5985,
-        credential_profile=credential,
-        status=DeviceStatus.ACTIVE,
-    )
