@@ -16,6 +16,7 @@ MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_STDOUT_BYTES = 64 * 1024 * 1024
 MAX_STDERR_BYTES = 64 * 1024
 MAX_ERROR_CHARACTERS = 500
+MAX_REMEMBERED_BYTES = 8 * 1024
 
 # JSON escapes that PostgreSQL's jsonb cannot hold: NUL, and halves of surrogate pairs standing alone.
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -51,6 +52,7 @@ class Task:
     timeout_seconds: float
     device_id: int | None = None
     operation: Operation = Operation.POLL
+    remembered: Mapping[str, str] = field(default_factory=dict)  # what earlier results had in `remember`
 
     def to_json(self) -> bytes:
         return orjson.dumps(
@@ -62,6 +64,7 @@ class Task:
                 "credentials": dict(self.credentials),
                 "timeout_seconds": self.timeout_seconds,
                 "operation": self.operation.value,
+                "remembered": dict(self.remembered),
             }
         )
 
@@ -80,6 +83,9 @@ class Result:
     data: str | None = None
     sampled_at: datetime | None = None
     duration_ms: float | None = None
+    remember: Mapping[str, str] = field(
+        default_factory=dict
+    )  # facts to be sent with this device's next tasks
     # The fault is not the target's: the plugin crashed, or its answer could not be used.
     is_plugin_fault: bool = False
     was_attempted: bool = True  # whether a plugin got the task at all
@@ -152,7 +158,15 @@ def parse_result(fields: Any) -> Result:
         data=None if document is None else document.decode(),
         sampled_at=_parse_time(fields.get("sampled_at")),
         duration_ms=_parse_duration(fields.get("duration_ms")),
+        remember=_parse_remember(fields.get("remember")),
     )
+
+
+def _parse_remember(value: Any) -> dict[str, str]:
+    """Texts by name; anything else, or too much of it, counts as not given."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        return {}
+    return value if len(orjson.dumps(value)) <= MAX_REMEMBERED_BYTES else {}
 
 
 def _parse_failure(request_id: str, fields: dict[str, Any]) -> Result:
