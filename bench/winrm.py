@@ -8,7 +8,7 @@ import winrm
 from bench.measure import Report, command_line, cpu_seconds, descendants, resident_mib
 from devices.plugins import registry
 from plugins.contract import Task
-from plugins.winrm.script import command
+from plugins.winrm.powershell import once
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 from polling.stream import StreamRunner
@@ -80,7 +80,7 @@ def _plugin_pids() -> list[int]:
 
 def _naive(addresses: list[str]) -> tuple[float, float]:
     """(polls a second, CPU seconds a poll)"""
-    executable, arguments = command()
+    executable, arguments = once()
     started, before = time.perf_counter(), time.process_time()
     for number in range(NAIVE_POLLS):
         session = winrm.Session(

@@ -1,77 +1,238 @@
-"""One task from start to result: poll or discovery of one host, within its deadline."""
+"""One task from start to result: poll or discovery of one host, within its deadline, by the way that fits the
+host.
+"""
 
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import TypeVar
 
 import gevent
 
-from plugins.contract import MAX_ERROR_CHARACTERS, ErrorCode, Operation, Task
+from plugins.contract import Operation, Task
+from plugins.kit.keep import Key, Recent, key_of
+from plugins.kit.tasks import InvalidTask, ResultFields, answer, choice_of, failure, refused_task, say
+from plugins.winrm import powershell
 from plugins.winrm.cache import SessionCache
-from plugins.winrm.errors import Deadline, ScriptError, classify
-from plugins.winrm.script import command, parse_document
-from plugins.winrm.session import HostSession
+from plugins.winrm.document import Counters, Rows, counters_of, document_of, hostname_of
+from plugins.winrm.errors import (
+    ACCESS_DENIED,
+    Deadline,
+    QuotaPause,
+    ScriptError,
+    classify,
+    fault_codes,
+    is_quota,
+)
+from plugins.winrm.queries import HOSTNAME, QUERIES, RATES, Query
+from plugins.winrm.session import MAX_RESIDENT_BYTES, HostSession
 
-ResultFields = dict[str, Any]
+REMEMBERED_HOSTS = 50_000
+# A host met for the first time is read twice, so that its first document has rates, too.
+FIRST_PAUSE_SECONDS = 1.0
+WAY_SECONDS = 3_600.0  # a host that could not do what we like best is tried again after this
+QUOTA_PAUSES = (60.0, 120.0, 300.0, 600.0)  # after the first, second, … quota fault in a row
 
-
-def work(cache: SessionCache, task: Task) -> ResultFields:
-    """Never raises: whatever happens to one host becomes its result."""
-    started = time.monotonic()
-    try:
-        with gevent.Timeout(task.timeout_seconds, Deadline):
-            fields = _discover(cache, task) if task.operation == Operation.DISCOVERY else _poll(cache, task)
-    except Exception as error:  # noqa: BLE001 (the plugin's edge: five libraries' exceptions)
-        code, message = classify(error)
-        fields = failure(code, message)
-    fields["duration_ms"] = round((time.monotonic() - started) * 1_000, 3)
-    return answer(task.request_id, task.target, task.port, task.device_id, fields)
-
-
-def answer(
-    request_id: str, target: str, port: int, device_id: int | None, fields: Mapping[str, Any]
-) -> ResultFields:
-    return {"request_id": request_id, "device_id": device_id, "target": target, "port": port, **fields}
+Value = TypeVar("Value")
 
 
-def failure(code: ErrorCode, message: str) -> ResultFields:
-    return {"success": False, "error_code": code.value, "error": message[:MAX_ERROR_CHARACTERS]}
+class Way(StrEnum):
+    """How a poll collects; the values are those of the credential's `collect`."""
+
+    AUTO = "auto"  # the first of the others that the host can do
+    RESIDENT = "powershell"  # one PowerShell that stays on the host
+    PROCESS = "powershell_process"  # one for each poll
+    CIM = "cim"  # none: WS-Man Enumerate
 
 
-def _poll(cache: SessionCache, task: Task) -> ResultFields:
-    executable, arguments = command()
-    with cache.session(task) as session:
-        output = session.run(executable, arguments)
-    sampled_at = datetime.now(UTC).isoformat()
-    # Outside the session: an answer we cannot use says nothing against the connection.
-    document, errors = parse_document(output.stdout, output.stderr, output.exit_code)
-    _tell_once(task.target, errors)
-    hostname = str(document.get("system", {}).get("hostname") or "")
-    return {"success": True, "data": document, "hostname": hostname, "sampled_at": sampled_at}
+class Memory:
+    """What is known of hosts beyond their sessions."""
+
+    def __init__(self) -> None:
+        self.counters: Recent[Counters] = Recent(REMEMBERED_HOSTS)
+        self.ways: Recent[tuple[Way, float]] = Recent(REMEMBERED_HOSTS)
+        self.quotas: Recent[tuple[int, float]] = Recent(REMEMBERED_HOSTS)
+
+
+class Collector:
+    def __init__(self, cache: SessionCache) -> None:
+        self.cache = cache
+        self.memory = Memory()
+
+    def work(self, task: Task) -> ResultFields:
+        """Never raises: whatever happens to one host becomes its result."""
+        started = time.monotonic()
+        try:
+            with gevent.Timeout(task.timeout_seconds, Deadline):
+                fields = self._discover(task) if task.operation is Operation.DISCOVERY else self._poll(task)
+        except InvalidTask as error:
+            return refused_task(task, error)
+        except Exception as error:  # noqa: BLE001 (the plugin's edge: five libraries' exceptions)
+            fields = failure(*classify(error))
+        fields["duration_ms"] = round((time.monotonic() - started) * 1_000, 3)
+        return answer(task, fields)
+
+    def _poll(self, task: Task) -> ResultFields:
+        key = key_of(task)
+        self._respect_quota(key)
+        try:
+            with self.cache.session(task) as session:
+                readings = self._collect(session, task, key)
+                sampled_at = datetime.now(UTC).isoformat()
+        except Exception as error:
+            if is_quota(error):
+                self._pause_for_quota(key)
+            raise
+        self.memory.quotas.drop(key)
+        for earlier in readings[:-1]:
+            self.memory.counters.swap(key, counters_of(earlier))
+        rows, now = readings[-1], counters_of(readings[-1])
+        document = document_of(rows, self.memory.counters.swap(key, now), now)
+        if not document:
+            raise ScriptError(
+                f"nothing could be read: {rows.errors[0] if rows.errors else 'no class has a row'}"
+            )
+        _tell_once(task.target, rows.errors)
+        return {"success": True, "data": document, "hostname": hostname_of(rows), "sampled_at": sampled_at}
+
+    def _discover(self, task: Task) -> ResultFields:
+        """Without a process on the host where the account may; nothing is kept, since most hosts are seen
+        once.
+        """
+        way = _wanted(task)
+        session = HostSession(task.target, task.port, task.credentials, task.timeout_seconds)
+        try:
+            hostname = _hostname(session, way)
+        except BaseException:
+            self.cache.discard(session.abandon)
+            raise
+        session.close()
+        if not hostname:
+            raise ScriptError("the host does not tell its name")
+        return {"success": True, "hostname": hostname}
+
+    # --- ways -------------------------------------------------------------------------------------
+
+    def _collect(self, session: HostSession, task: Task, key: Key) -> list[Rows]:
+        """One reading, or two where there is none yet to compare it with."""
+        is_first = key not in self.memory.counters
+        wanted = _wanted(task)
+        if wanted is not Way.AUTO:
+            return _READ[wanted](session, is_first)
+        known, until = self.memory.ways.get(key) or (Way.RESIDENT, 0.0)
+        way = known if until > time.monotonic() else Way.RESIDENT
+        try:
+            return _READ[way](session, is_first)
+        except Exception as error:
+            other = _other_way(way, error)
+            if other is None:
+                raise
+            found = _READ[other](session, is_first)
+        self.memory.ways.swap(key, (other, time.monotonic() + WAY_SECONDS))
+        _tell_once(task.target, (f"collects by {other} from now on: {way} is not possible there",))
+        return found
+
+    # --- quota ------------------------------------------------------------------------------------
+
+    def _respect_quota(self, key: Key) -> None:
+        times, until = self.memory.quotas.get(key) or (0, 0.0)
+        remaining = until - time.monotonic()
+        if remaining > 0:
+            raise QuotaPause(
+                f"not asked: the host's WinRM quota was used up; asked again in {remaining:.0f} s"
+            )
+
+    def _pause_for_quota(self, key: Key) -> None:
+        times, _ = self.memory.quotas.get(key) or (0, 0.0)
+        pause = QUOTA_PAUSES[min(times, len(QUOTA_PAUSES) - 1)]
+        self.memory.quotas.swap(key, (times + 1, time.monotonic() + pause))
+
+
+def _wanted(task: Task) -> Way:
+    return Way(choice_of(task.credentials, "collect", tuple(Way), Way.AUTO))
+
+
+def _read_resident(session: HostSession, is_first: bool) -> list[Rows]:
+    def read() -> Rows:
+        rows = powershell.parse(session.ask(powershell.resident()))
+        if rows.working_set_bytes > MAX_RESIDENT_BYTES:
+            session.recycle()
+        return rows
+
+    return _twice(read) if is_first else [read()]
+
+
+def _read_process(session: HostSession, is_first: bool) -> list[Rows]:
+    output = session.run(powershell.twice() if is_first else powershell.once())
+    return powershell.parse_lines(output.stdout, output.stderr, output.exit_code)
+
+
+def _read_cim(session: HostSession, is_first: bool) -> list[Rows]:
+    if not is_first:
+        return [_select(session, QUERIES)]
+    first = _select(session, RATES, must_answer=False)
+    gevent.sleep(FIRST_PAUSE_SECONDS)
+    return [first, _select(session, QUERIES)]
+
+
+_READ: dict[Way, Callable[[HostSession, bool], list[Rows]]] = {
+    Way.RESIDENT: _read_resident,
+    Way.PROCESS: _read_process,
+    Way.CIM: _read_cim,
+}
+
+
+def _twice(read: Callable[[], Rows]) -> list[Rows]:
+    first = read()
+    gevent.sleep(FIRST_PAUSE_SECONDS)
+    return [first, read()]
+
+
+def _select(session: HostSession, queries: Iterable[Query], *, must_answer: bool = True) -> Rows:
+    """A class that cannot be read leaves the others standing; an account that may not read fails at once."""
+    rows, errors = {}, []
+    failed: Exception | None = None
+    for query in queries:
+        try:
+            rows[query.name] = session.select(query)
+        except Exception as error:
+            if not fault_codes(error) or is_quota(error) or fault_codes(error) & ACCESS_DENIED:
+                raise
+            failed = error
+            errors.append(f"{query.name}: {classify(error)[1]}")
+    if failed is not None and not rows and must_answer:
+        raise failed
+    return Rows(rows, tuple(errors))
+
+
+def _other_way(way: Way, error: Exception) -> Way | None:
+    """What to try instead, once: a process for each poll where none can stay; CIM where no shell may be
+    opened.
+    """
+    if way is Way.RESIDENT and isinstance(error, ScriptError):
+        return Way.PROCESS
+    if way is not Way.CIM and fault_codes(error) & ACCESS_DENIED:
+        return Way.CIM
+    return None
+
+
+def _hostname(session: HostSession, way: Way) -> str:
+    if way in (Way.AUTO, Way.CIM):
+        try:
+            return next((str(row.get("CSName") or "") for row in session.select(HOSTNAME)), "")
+        except Exception as error:
+            if way is Way.CIM or not fault_codes(error) or is_quota(error):
+                raise
+    output = session.run(("hostname", ()))
+    if output.exit_code != 0:
+        raise ScriptError(f"`hostname` ended with exit code {output.exit_code}")
+    return output.stdout.decode("utf-8", errors="replace").strip()
 
 
 @lru_cache(maxsize=10_000)
 def _tell_once(target: str, errors: tuple[str, ...]) -> None:
-    """A section that could not be read leaves a hole in the document; the log says why, once for each
-    host.
-    """
+    """A class that could not be read leaves a hole in the document; the log says why, once for each host."""
     for error in errors:
-        print(f"{target}: {error}", file=sys.stderr)  # noqa: T201 (words for people)
-
-
-def _discover(cache: SessionCache, task: Task) -> ResultFields:
-    """`hostname` needs no PowerShell; nothing is kept, since most hosts are seen once."""
-    session = HostSession(task.target, task.port, task.credentials, task.timeout_seconds)
-    try:
-        output = session.run("hostname", ())
-    except BaseException:
-        cache.discard(session.abandon)
-        raise
-    session.close()
-    hostname = output.stdout.decode("utf-8", errors="replace").strip()
-    if output.exit_code != 0 or not hostname:
-        raise ScriptError(f"`hostname` ended with exit code {output.exit_code} and said nothing")
-    return {"success": True, "hostname": hostname}
+        say(f"{target}: {error}")

@@ -4,11 +4,10 @@ pywinrm lets exceptions of five libraries through, so the last branch takes what
 speaking something else than WinRM. Fault codes: MS-WSMV and the WSMan error list (wsmerror.h).
 """
 
-import errno
-import socket
 from collections.abc import Iterator
 
 import requests
+from spnego.exceptions import SpnegoError
 from winrm.exceptions import (
     InvalidCredentialsError,
     WinRMOperationTimeoutError,
@@ -17,15 +16,25 @@ from winrm.exceptions import (
 )
 
 from plugins.contract import ErrorCode
+from plugins.kit.network import classify_network
+from plugins.winrm.connection import ExtraMissing, ReplyTooLarge
+from plugins.winrm.wsman import messages_of
 
-ACCESS_DENIED = frozenset({5, 2147942405, 2150859180})
+SHELLS_FORBIDDEN = 2150859180  # AllowRemoteShellAccess
+ACCESS_DENIED = frozenset({5, 2147942405, SHELLS_FORBIDDEN})
 QUOTA = frozenset({2150859173, 2150859174, 2150859179, *range(2150859236, 2150859242)})
 # The shell or command is gone (idle timeout, restart of the service), or is used up: a new one helps.
 SHELL_GONE = frozenset({2150858843, 2150859174})
+PIPE_CLOSED = 232  # ERROR_NO_DATA: the process has ended
 
-
-# Our own machine has run out of something: no host's fault.
-OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
+HTTP_WORDS = {
+    400: "it cannot open our messages",
+    404: "there is no /wsman: another service",
+    405: "another service",
+    413: "the message is too large",
+    500: "it refuses unencrypted messages, or failed",
+    503: "the service is starting or overloaded",
+}
 
 
 class ScriptError(Exception):
@@ -36,11 +45,19 @@ class Deadline(Exception):
     """Our own clock ran out."""
 
 
-def fault_code(error: BaseException) -> int | None:
-    """The WSMan or WMI code of a SOAP fault."""
+class QuotaPause(Exception):
+    """The host is left alone for a while."""
+
+
+def fault_codes(error: BaseException) -> frozenset[int]:
+    """The codes of a SOAP fault: WSMan's, WMI's, or both; the same code may come as either."""
     if isinstance(error, WSManFaultError):
-        return error.wsman_fault_code or error.wmierror_code
-    return None
+        return frozenset(code for code in (error.wsman_fault_code, error.wmierror_code) if code)
+    return frozenset()
+
+
+def is_quota(error: BaseException) -> bool:
+    return bool(fault_codes(error) & QUOTA)
 
 
 def classify(error: BaseException) -> tuple[ErrorCode, str]:
@@ -48,47 +65,63 @@ def classify(error: BaseException) -> tuple[ErrorCode, str]:
     match error:
         case ScriptError():
             return ErrorCode.SCRIPT, str(error)
+        case QuotaPause():
+            return ErrorCode.QUOTA, str(error)
+        case ExtraMissing():
+            return ErrorCode.INTERNAL, str(error)
         case InvalidCredentialsError() | PermissionError():  # the latter by requests_ntlm
-            return ErrorCode.AUTH, "the host refused the login"
+            return ErrorCode.AUTH, "the host refused the login: account, password or transport is wrong"
         case Deadline() | WinRMOperationTimeoutError() | requests.Timeout() | TimeoutError():
             return ErrorCode.TIMEOUT, "the host did not answer in time"
         case WSManFaultError():
             return _classify_fault(error)
         case WinRMTransportError():
-            return ErrorCode.PROTOCOL, f"the host answered with HTTP status {error.code}"
-        case requests.exceptions.SSLError():
-            return ErrorCode.PROTOCOL, f"TLS failed: {_innermost(error)}"
-        case requests.RequestException() | OSError():
-            return _classify_connection(error)
-        case _:
-            return ErrorCode.PROTOCOL, f"the host's answer is not WinRM ({type(error).__name__})"
+            reason = HTTP_WORDS.get(error.code, "another service")
+            return ErrorCode.PROTOCOL, f"the host answered with HTTP status {error.code}: {reason}"
+    return _classify_connection(error) or _classify_other(error)
 
 
 def _classify_fault(error: WSManFaultError) -> tuple[ErrorCode, str]:
-    code = fault_code(error)
-    reason = " ".join(str(error.reason or "").split())[:200]
-    if code in ACCESS_DENIED:
-        return ErrorCode.AUTH, f"access denied: {reason}"
-    if code in QUOTA:
-        return ErrorCode.QUOTA, f"the host's WinRM quota is used up ({code}): {reason}"
-    return ErrorCode.PROTOCOL, f"WinRM fault {code}: {reason}"
+    codes = fault_codes(error)
+    shown = ", ".join(map(str, sorted(codes))) or error.fault_subcode or "without a code"
+    reason = _reason(error)
+    if codes & ACCESS_DENIED:
+        return ErrorCode.AUTH, f"access denied: the login is right, the account lacks rights: {reason}"
+    if codes & QUOTA:
+        return ErrorCode.QUOTA, f"the host's WinRM quota is used up ({shown}): {reason}"
+    return ErrorCode.PROTOCOL, f"WinRM fault {shown}: {reason}"
 
 
-def _classify_connection(error: BaseException) -> tuple[ErrorCode, str]:
+def _reason(error: WSManFaultError) -> str:
+    """The innermost words: the outer ones are the same for every fault of a provider."""
+    messages = list(messages_of(str(error.response or "")))
+    return (messages[-1] if messages else " ".join(str(error.reason or "").split()))[:200]
+
+
+def _classify_connection(error: BaseException) -> tuple[ErrorCode, str] | None:
+    if isinstance(error, requests.exceptions.SSLError):
+        return ErrorCode.PROTOCOL, f"TLS failed: {_innermost(error)}"
+    if isinstance(error, ReplyTooLarge | requests.TooManyRedirects):
+        return None
+    if not isinstance(error, OSError):  # as all of requests' are
+        return None
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in OUT_OF_RESOURCES:
-            return ErrorCode.INTERNAL, f"this machine has run out of resources: {cause.strerror}"
-        if isinstance(cause, ConnectionRefusedError):
-            return ErrorCode.REFUSED, "nothing listens on the port"
-        if isinstance(cause, TimeoutError):
-            return ErrorCode.TIMEOUT, "the host did not answer in time"
-        if isinstance(cause, ConnectionResetError | BrokenPipeError):
-            return ErrorCode.PROTOCOL, "the host closed the connection"
-        if isinstance(cause, socket.gaierror):
-            return ErrorCode.UNREACHABLE, "the name does not resolve"
-        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, requests.RequestException):
-            return ErrorCode.UNREACHABLE, f"the host cannot be reached: {cause.strerror}"
+        found = None if isinstance(cause, requests.RequestException) else classify_network(cause)
+        if found is not None:
+            return found
     return ErrorCode.PROTOCOL, f"the connection failed: {_innermost(error)}"
+
+
+def _classify_other(error: BaseException) -> tuple[ErrorCode, str]:
+    """requests_credssp and requests_kerberos have classes of their own, which may not be installed."""
+    name = type(error).__name__
+    if name in ("AuthenticationException", "NTStatusException", "InvalidTokenException"):
+        return ErrorCode.AUTH, "the host refused the login by CredSSP"
+    if name == "KerberosExchangeError":
+        return ErrorCode.AUTH, "Kerberos failed: the worker has no valid ticket for this host (kinit)"
+    if isinstance(error, SpnegoError):
+        return ErrorCode.PROTOCOL, f"the host's sealed answer cannot be opened ({name})"
+    return ErrorCode.PROTOCOL, f"the host's answer is not WinRM ({name})"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

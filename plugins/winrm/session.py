@@ -1,34 +1,44 @@
-"""One Windows host: a pywinrm Protocol with its connection and its shell, kept between polls.
+"""One Windows host: a pywinrm Protocol with its connection, its shell and what runs in it, kept between
+polls.
 
 Not for two greenlets at once: an NTLM connection seals its messages by sequence number.
 plugins/winrm/cache.py sees to it.
 """
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 import requests
 from gevent import socket
-from winrm.exceptions import InvalidCredentialsError, WinRMOperationTimeoutError, WinRMTransportError
-from winrm.protocol import Protocol
+from winrm.exceptions import (
+    InvalidCredentialsError,
+    WinRMOperationTimeoutError,
+    WinRMTransportError,
+    WSManFaultError,
+)
 
-from plugins.winrm.errors import SHELL_GONE, Deadline, fault_code
+from plugins.winrm import wsman
+from plugins.winrm.connection import prepare, protocol
+from plugins.winrm.errors import PIPE_CLOSED, SHELL_GONE, Deadline, ScriptError, fault_codes
+from plugins.winrm.powershell import Command, words
+from plugins.winrm.queries import Query
 
-HTTPS_PORT = 5986
 CONNECT_SECONDS = 5.0
 # A leaked shell dies after this: thirty of them lock an account out of its host.
 SHELL_IDLE_TIMEOUT = "PT300S"
 CODEPAGE_UTF8 = 65_001
 # Operations of a text shell are not given back until it is deleted; Windows allows 1,500 (MS-WSMV, note 118).
 MAX_COMMANDS_PER_SHELL = 500
+MAX_QUESTIONS = 500  # to one resident process: before what it keeps grows
+MAX_RESIDENT_BYTES = 200 * 1024 * 1024  # a shell with its processes may have 1 GiB, on some versions 150 MiB
+MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+MAX_PAGES = 1_000
 CLEAN_UP_SECONDS = 3.0
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,10 @@ class Output:
     exit_code: int
 
 
+class ResidentEnded(ScriptError):
+    """The process that was to stay has ended."""
+
+
 class HostSession:
     """Raises whatever pywinrm, requests and the standard library raise; plugins/winrm/errors.py sorts it."""
 
@@ -45,39 +59,40 @@ class HostSession:
         self, target: str, port: int, credentials: Mapping[str, Any], timeout_seconds: float
     ) -> None:
         self.address = (target, port)
+        self.credentials = credentials
         self.timeout_seconds = timeout_seconds
-        self.protocol = _protocol(target, port, credentials, timeout_seconds)
-        self.shell_id: str | None = None
-        self.commands = 0
+        self.operation_seconds = max(1, int(timeout_seconds))
+        self.protocol = protocol(target, port, credentials, timeout_seconds=timeout_seconds)
+        self.endpoint = self.protocol.transport.endpoint
         self.is_connected = False
+        self.shell_id: str | None = None
+        self.commands = 0  # operations the shell has spent
+        self.resident_id: str | None = None
+        self.questions = 0
+        self._unread = b""  # of the resident process
 
-    def run(self, executable: str, arguments: tuple[str, ...]) -> Output:
-        """Runs a command in the kept shell; a session that has gone stale is rebuilt once."""
-        try:
-            return self._run_or_renew(executable, arguments)
-        except (InvalidCredentialsError, PermissionError):  # the latter by requests_ntlm
-            # Deleting the shell would be one more login with a password that was just refused, and accounts
-            # lock.
-            self.shell_id = None
-            raise
+    def run(self, command: Command) -> Output:
+        """A process of its own in the kept shell: Command, Receive, Signal."""
+        return self._attempt(lambda: self._run_once(command))
 
-    def _run_or_renew(self, executable: str, arguments: tuple[str, ...]) -> Output:
-        if not self.is_connected:
-            self._connect()
-            return self._run_once(executable, arguments)
-        try:
-            return self._run_once(executable, arguments)
-        except Exception as error:  # noqa: BLE001 (five libraries' exceptions; sorted by _renew)
-            if not self._renew(error):
-                raise
-        return self._run_once(executable, arguments)
+    def ask(self, command: Command) -> bytes:
+        """A line from the resident process, which is started if it is not there: Send, Receive."""
+        return self._attempt(lambda: self._ask_once(command))
+
+    def select(self, query: Query) -> list[dict[str, Any]]:
+        """The rows of a query, without a shell or a process on the host: Enumerate, Pull until the end."""
+        return self._attempt(lambda: self._select_once(query))
+
+    def recycle(self) -> None:
+        """Has the next poll begin with a new shell: before what is kept on the host grows, or its quota
+        ends.
+        """
+        self._delete_shell()
 
     def close(self) -> None:
         """Deletes the shell, within a few seconds, and drops the connection; never raises."""
-        shell_id, self.shell_id = self.shell_id, None
         with gevent.Timeout(CLEAN_UP_SECONDS, False), suppress(Exception):
-            if shell_id is not None:
-                self.protocol.close_shell(shell_id, close_session=False)
+            self._delete_shell()
         self._disconnect()
 
     def abandon(self) -> None:
@@ -85,57 +100,175 @@ class HostSession:
         new one.
         """
         self._disconnect()
+        if self.shell_id is None:
+            return
+        with gevent.Timeout(CLEAN_UP_SECONDS, False), suppress(Exception):
+            self._connect()
         self.close()
 
-    def _run_once(self, executable: str, arguments: tuple[str, ...]) -> Output:
+    # --- the ways to collect ----------------------------------------------------------------------
+
+    def _run_once(self, command: Command) -> Output:
+        if self.resident_id is not None:
+            self._delete_shell()
+        shell_id = self._open_shell()
+        command_id = self._start(shell_id, command)
+        stdout, stderr = [], []
+        size = 0
+        while True:
+            received = self._receive(shell_id, command_id)
+            stdout.append(received.stdout)
+            stderr.append(received.stderr)
+            size = _checked_size(size, received)
+            if received.exit_code is not None:
+                break
+        self._send(
+            wsman.terminate(self.endpoint, shell_id, command_id, timeout_seconds=self.operation_seconds)
+        )
+        if self.commands >= MAX_COMMANDS_PER_SHELL:
+            self._delete_shell()
+        return Output(b"".join(stdout), b"".join(stderr), received.exit_code)
+
+    def _ask_once(self, command: Command) -> bytes:
+        """One that has died since the last poll is started again, once."""
+        was_there = self.resident_id is not None
+        try:
+            return self._question(command)
+        except ResidentEnded:
+            self._delete_shell()
+            if not was_there:
+                raise
+        return self._question(command)
+
+    def _question(self, command: Command) -> bytes:
+        shell_id = self._open_shell()
+        if self.resident_id is None:
+            self.resident_id = self._start(shell_id, command)
+            self._unread = b""
+        self.questions += 1
+        number = b"%d" % self.questions
+        seconds = self.operation_seconds
+        try:
+            self._send(
+                wsman.send(
+                    self.endpoint, shell_id, self.resident_id, number + b"\r\n", timeout_seconds=seconds
+                )
+            )
+        except WSManFaultError as error:
+            if PIPE_CLOSED not in fault_codes(error):
+                raise
+            # It has ended; what it said before comes with the next Receive.
+        answer = self._read_answer(shell_id, self.resident_id, number + b" ")
+        if self.questions % MAX_QUESTIONS == 0:
+            self._delete_shell()
+        return answer
+
+    def _read_answer(self, shell_id: str, command_id: str, beginning: bytes) -> bytes:
+        """The line that begins so; others are late answers to questions nobody waits for any more."""
+        stderr, size = b"", 0
+        while True:
+            *lines, self._unread = self._unread.split(b"\n")
+            for line in lines:
+                if line.startswith(beginning):
+                    return line.removeprefix(beginning)
+            received = self._receive(shell_id, command_id)
+            size = _checked_size(size, received)
+            self._unread += received.stdout
+            stderr = (stderr + received.stderr)[-1_000:]
+            if received.exit_code is not None:
+                self.resident_id = None
+                raise ResidentEnded(
+                    f"the script ended with exit code {received.exit_code}: {words(stderr or self._unread)}"
+                )
+
+    def _select_once(self, query: Query) -> list[dict[str, Any]]:
+        seconds = self.operation_seconds
+        page = wsman.page_of(
+            self._send(wsman.enumerate_wql(self.endpoint, query.wql, timeout_seconds=seconds))
+        )
+        rows = page.rows
+        for _ in range(MAX_PAGES):
+            if not page.context:
+                return rows
+            page = wsman.page_of(self._send(wsman.pull(self.endpoint, page.context, timeout_seconds=seconds)))
+            rows += page.rows
+        self._send(wsman.release(self.endpoint, page.context, timeout_seconds=seconds))
+        raise wsman.Unexpected("the host's enumeration has no end")
+
+    # --- shells and commands ----------------------------------------------------------------------
+
+    def _open_shell(self) -> str:
         if self.shell_id is None:
             self.shell_id = self.protocol.open_shell(codepage=CODEPAGE_UTF8, idle_timeout=SHELL_IDLE_TIMEOUT)
             self.commands = 0
-        self.commands += 1
-        command_id = self.protocol.run_command(self.shell_id, executable, arguments)
-        output = self._receive(self.shell_id, command_id)
-        self.protocol.cleanup_command(self.shell_id, command_id)
-        if self.commands >= MAX_COMMANDS_PER_SHELL:
-            self.protocol.close_shell(self.shell_id, close_session=False)
-            self.shell_id = None
-        return output
+        return self.shell_id
 
-    def _receive(self, shell_id: str, command_id: str) -> Output:
-        """Until the command ends. Receive is a long poll; the caller's clock ends it, pywinrm's loop never
-        would.
+    def _start(self, shell_id: str, command: Command) -> str:
+        self.commands += 1
+        executable, arguments = command
+        text = wsman.command(
+            self.endpoint, shell_id, executable, arguments, timeout_seconds=self.operation_seconds
+        )
+        return wsman.command_id_of(self._send(text))
+
+    def _receive(self, shell_id: str, command_id: str) -> wsman.Received:
+        """Receive is a long poll: the host says so when there is nothing yet. The caller's clock ends it,
+        pywinrm's own loop never would.
         """
-        stdout, stderr = [], []
-        while True:
+        text = wsman.receive(self.endpoint, shell_id, command_id, timeout_seconds=self.operation_seconds)
+        try:
+            return wsman.received_of(self._send(text))
+        except WinRMOperationTimeoutError:
+            return wsman.Received(b"", b"", None)
+
+    def _delete_shell(self) -> None:
+        """The processes in it end with it."""
+        shell_id, self.shell_id, self.resident_id = self.shell_id, None, None
+        if shell_id is not None:
+            self.protocol.close_shell(shell_id, close_session=False)
+
+    def _send(self, text: str) -> bytes:
+        return self.protocol.send_message(text)
+
+    # --- connection -------------------------------------------------------------------------------
+
+    def _attempt(self, operation: Callable[[], Answer]) -> Answer:
+        """A session that has gone stale is rebuilt once."""
+        try:
+            if not self.is_connected:
+                self._connect()
+                return operation()
             try:
-                out, err, code, is_done = self.protocol.get_command_output_raw(shell_id, command_id)
-            except WinRMOperationTimeoutError:
-                continue
-            stdout.append(out)
-            stderr.append(err)
-            if is_done:
-                return Output(b"".join(stdout), b"".join(stderr), code)
+                return operation()
+            except Exception as error:  # noqa: BLE001 (five libraries' exceptions; sorted by _renew)
+                if not self._renew(error):
+                    raise
+            return operation()
+        except (InvalidCredentialsError, PermissionError):  # the latter by requests_ntlm
+            # Deleting the shell would be one more login with a password that was just refused, and accounts
+            # lock.
+            self.shell_id = self.resident_id = None
+            raise
 
     def _connect(self) -> None:
         """A short probe first: pywinrm has one time-out for connecting and reading."""
         try:
             socket.create_connection(self.address, timeout=min(CONNECT_SECONDS, self.timeout_seconds)).close()
         except TimeoutError:
-            raise Deadline from None
-        # Proxies and .netrc are looked up three times a request otherwise, and never apply here.
-        self.protocol.transport.build_session().trust_env = False
+            raise Deadline("no connection") from None
+        prepare(self.protocol, self.credentials)
         self.is_connected = True
 
     def _renew(self, error: Exception) -> bool:
         """Prepares for a second try where the kept state explains the error; False where it does not."""
-        if isinstance(error, PermissionError | requests.Timeout):
+        if isinstance(error, PermissionError | InvalidCredentialsError | requests.Timeout | ScriptError):
             return False
-        if fault_code(error) in SHELL_GONE:
+        if fault_codes(error) & SHELL_GONE:
             self.close()
-        elif isinstance(error, ConnectionError | OSError) or (
-            isinstance(error, WinRMTransportError) and error.code == 400
-        ):
+        elif _is_lost_connection(error):
             # The host closed the idle connection. urllib3 reconnects without a word, but the seal's context
-            # was the old connection's. The shell belongs to the user and lives on.
+            # was the old connection's. The shell belongs to the user and lives on; a question that came
+            # through after all is answered twice, and its late answer dropped by its number.
             self._disconnect()
         else:
             return False
@@ -148,32 +281,16 @@ class HostSession:
         self.is_connected = False
 
 
-def _protocol(target: str, port: int, credentials: Mapping[str, Any], timeout_seconds: float) -> Protocol:
-    scheme = credentials.get("scheme") or ("https" if port == HTTPS_PORT else "http")
-    host = f"[{target}]" if ":" in target else target
-    domain = credentials.get("domain")
-    username = f"{domain}\\{credentials['username']}" if domain else credentials["username"]
-    ca_cert = credentials.get("ca_cert")
-    # The read time-out is only the last resort behind our own clock; it must exceed the operation's.
-    operation_seconds = max(1, int(timeout_seconds))
-    return Protocol(
-        endpoint=f"{scheme}://{host}:{port}/wsman",
-        transport="ntlm" if domain else credentials.get("transport", "ntlm"),
-        username=username,
-        password=credentials["password"],
-        server_cert_validation="validate" if credentials.get("verify", True) else "ignore",
-        ca_trust_path=_ca_file(ca_cert) if ca_cert else None,  # type: ignore[arg-type]  # None is documented
-        operation_timeout_sec=operation_seconds,
-        read_timeout_sec=operation_seconds + 5,
-        proxy=None,
+def _is_lost_connection(error: Exception) -> bool:
+    if isinstance(error, WSManFaultError):
+        return False
+    return isinstance(error, ConnectionError | OSError) or (
+        isinstance(error, WinRMTransportError) and error.code == 400
     )
 
 
-@lru_cache(maxsize=256)
-def _ca_file(pem: str) -> str:
-    """requests takes a certificate authority by file name only; a certificate is no secret."""
-    name = hashlib.sha256(pem.encode()).hexdigest()[:16]
-    descriptor, path = tempfile.mkstemp(prefix=f"nms-ca-{name}-", suffix=".pem")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(pem)
-    return path
+def _checked_size(size: int, received: wsman.Received) -> int:
+    size += len(received.stdout) + len(received.stderr)
+    if size > MAX_OUTPUT_BYTES:
+        raise ScriptError("the script's output has no end")
+    return size

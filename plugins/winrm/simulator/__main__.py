@@ -1,7 +1,7 @@
 """`python -m plugins.winrm.simulator`: serves a fleet until EOF on stdin, SIGINT or SIGTERM.
 
 stdin: one JSON line with the fields of FleetConfig. stdout: one JSON line when the hosts listen:
-{"control_port": …, "hosts": …}.
+{"control_port": …, "hosts": …, "certificate": PEM or ""}.
 """
 
 import asyncio
@@ -21,7 +21,9 @@ async def serve(config: FleetConfig) -> None:
     fleet = Fleet(config)
     await fleet.start()
     loop.run_in_executor(None, _await_eof, loop, stop)
-    sys.stdout.write(json.dumps({"control_port": fleet.control_port, "hosts": len(fleet.hosts)}) + "\n")
+    certificate = fleet.certificate.pem if fleet.certificate else ""
+    started = {"control_port": fleet.control_port, "hosts": len(fleet.hosts), "certificate": certificate}
+    sys.stdout.write(json.dumps(started) + "\n")
     sys.stdout.flush()
     await stop.wait()
 

@@ -6,8 +6,10 @@ import struct
 from typing import Any
 
 import spnego
+from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import SpnegoError
 
+MUTUAL_TLS = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 BOUNDARY = b"--Encrypted Boundary"
 SEALED_TYPE = (
     'multipart/encrypted;protocol="application/HTTP-SPNEGO-session-encrypted";boundary="Encrypted Boundary"'
@@ -30,7 +32,17 @@ class BadSeal(Exception):
 class Authenticator:
     """The login state of one TCP connection."""
 
-    def __init__(self, username: str, password: str, transports: frozenset[str]) -> None:
+    def __init__(
+        self,
+        username: str,
+        password: str,
+        transports: frozenset[str],
+        *,
+        has_certificate: bool = False,
+        bindings: GssChannelBindings | None = None,
+    ) -> None:
+        self._has_certificate = has_certificate  # the client showed one that our authority signed
+        self._bindings = bindings  # what a client must have bound its NTLM login to, on a strict host
         self._basic = base64.b64encode(f"{username}:{password}".encode()).decode()
         self._transports = transports
         self._context: Any = None
@@ -42,8 +54,10 @@ class Authenticator:
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "basic":
             self._check_basic(value)
-        elif scheme.lower() in ("negotiate", "ntlm"):
+        elif scheme.lower() in ("negotiate", "ntlm", "credssp"):
             self._step(scheme, value)
+        elif authorization == MUTUAL_TLS:
+            self._check_certificate()
         elif not self.is_logged_in:
             raise Unauthorized(self._offers())
 
@@ -81,6 +95,8 @@ class Authenticator:
         offers = []
         if "ntlm" in self._transports:
             offers.append(("WWW-Authenticate", "Negotiate"))
+        if "credssp" in self._transports:
+            offers.append(("WWW-Authenticate", "CredSSP"))
         if "basic" in self._transports:
             offers.append(("WWW-Authenticate", 'Basic realm="WSMAN"'))
         return offers
@@ -92,15 +108,21 @@ class Authenticator:
             self.is_logged_in = True
             self.logins += 1
 
+    def _check_certificate(self) -> None:
+        if "certificate" not in self._transports or not self._has_certificate:
+            raise Unauthorized(self._offers(), is_refused=True)
+        if not self.is_logged_in:
+            self.is_logged_in = True
+            self.logins += 1
+
     def _step(self, scheme: str, value: str) -> None:
-        if "ntlm" not in self._transports:
+        protocol = "credssp" if scheme.lower() == "credssp" else "ntlm"
+        if protocol not in self._transports:
             raise Unauthorized(self._offers(), is_refused=True)
         try:
             token = base64.b64decode(value)
-            if (
-                token[8:12] == b"\x01\x00\x00\x00"
-            ):  # NEGOTIATE_MESSAGE: a new login (MS-NLMP, section 2.2.1.1)
-                self._context = spnego.server(protocol="ntlm")
+            if self._is_first(protocol, token):
+                self._context = spnego.server(protocol=protocol, channel_bindings=self._bindings)
                 self.is_logged_in = False
             answer = self._context.step(token) if self._context is not None else None
         except (SpnegoError, binascii.Error, ValueError):
@@ -111,3 +133,9 @@ class Authenticator:
             raise Unauthorized([("WWW-Authenticate", f"{scheme} {challenge}")])
         self.is_logged_in = True
         self.logins += 1
+
+    def _is_first(self, protocol: str, token: bytes) -> bool:
+        """NTLM's NEGOTIATE_MESSAGE (MS-NLMP, section 2.2.1.1), CredSSP's TLS client hello."""
+        if protocol == "credssp":
+            return self._context is None or self._context.complete
+        return token[8:12] == b"\x01\x00\x00\x00"

@@ -22,6 +22,7 @@ class Simulator:
     def __init__(self, config: FleetConfig, *, command_prefix: tuple[str, ...] = ()) -> None:
         self.config = config
         self.command_prefix = command_prefix  # for example ("taskset", "-c", "0")
+        self.certificate = ""  # PEM, of hosts with TLS
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -46,8 +47,11 @@ class Simulator:
         if not line:
             self._process.stdin.close()
             raise RuntimeError(f"the simulator did not start (exit code {self._process.wait(10)})")
-        port = json.loads(line)["control_port"]
-        self._control = socket.create_connection((self.config.control, port), timeout=START_SECONDS)
+        started = json.loads(line)
+        self.certificate = started["certificate"]
+        self._control = socket.create_connection(
+            (self.config.control, started["control_port"]), timeout=START_SECONDS
+        )
         return self
 
     def __exit__(

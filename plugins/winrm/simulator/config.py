@@ -20,7 +20,10 @@ class FleetConfig:
     domain: str = ""
     transports: Sequence[str] = ("ntlm", "basic")
     latency_seconds: float = 0.05  # how long a host's PowerShell takes
+    is_localised: bool = False  # names outside ASCII
     use_tls: bool = False
+    is_strict: bool = False  # NTLM logins must be bound to the TLS channel (CbtHardeningLevel=Strict)
+    client_ca: str = ""  # PEM of the authority whose client certificates may log in
 
     def addresses(self) -> list[str]:
         network = ip_network(self.network)

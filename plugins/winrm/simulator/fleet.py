@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from plugins.winrm.simulator.auth import Authenticator
+from plugins.winrm.simulator.certificate import Certificate
 from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Counters, Fault, Host
 from plugins.winrm.simulator.server import Connection
@@ -20,11 +21,15 @@ SPARE_FILES = 512
 class Fleet:
     def __init__(self, config: FleetConfig) -> None:
         self.config = config
-        self.hosts = {address: Host(address, config.latency_seconds) for address in config.addresses()}
+        self.hosts = {
+            address: Host(address, config.latency_seconds, config.is_localised)
+            for address in config.addresses()
+        }
         self.control_port = 0
         self._servers: dict[str, asyncio.Server] = {}
         self._connections: dict[str, set[Connection]] = {address: set() for address in self.hosts}
-        self._tls = _tls_context() if config.use_tls else None
+        self.certificate = Certificate.made("simulated-host") if config.use_tls else None
+        self._tls = _tls_context(self.certificate, config.client_ca) if self.certificate else None
 
     async def start(self) -> None:
         _raise_file_limit(3 * len(self.hosts))
@@ -47,9 +52,15 @@ class Fleet:
             connect, address, self.config.port, ssl=self._tls, backlog=64
         )
 
-    def _authenticator(self) -> Authenticator:
+    def _authenticator(self, has_certificate: bool) -> Authenticator:
         config = self.config
-        return Authenticator(config.username, config.password, frozenset(config.transports))
+        return Authenticator(
+            config.username,
+            config.password,
+            frozenset(config.transports),
+            has_certificate=has_certificate,
+            bindings=self.certificate.bindings() if self.certificate and config.is_strict else None,
+        )
 
     async def set_fault(self, address: str, fault: Fault) -> None:
         """A host that is gone has no listener and no connection; any other fault meets connections that
@@ -57,6 +68,8 @@ class Fleet:
         """
         host = self.hosts[address]
         was_gone, host.fault = host.fault is Fault.GONE, fault
+        if fault is Fault.SHELLS_LOST:
+            host.shells.clear()
         if fault is Fault.GONE:
             server = self._servers.pop(address, None)
             if server:
@@ -133,14 +146,13 @@ def remove_user_file() -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def _tls_context() -> ssl.SSLContext:
-    from plugins.winrm.simulator.certificate import self_signed
-
-    certificate, key = self_signed("simulated-host")
+def _tls_context(certificate: Certificate, client_ca: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
-        certificate_file, key_file = Path(folder) / "host.pem", Path(folder) / "host.key"
-        certificate_file.write_bytes(certificate)
-        key_file.write_bytes(key)
-        context.load_cert_chain(certificate_file, key_file)
+        file = Path(folder) / "host.pem"
+        file.write_text(certificate.pem + certificate.key_pem)
+        context.load_cert_chain(file)
+    if client_ca:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=client_ca)
     return context
