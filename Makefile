@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo run test check format bench lock clean
+.PHONY: help setup system daemons demo run test check format bench lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ demo: setup  ## Start everything with simulated hosts and watch it work (ARGS=--
 run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
 	@$(BIN)/python manage.py run
 
-test: setup  ## Run the tests (ARGS are pytest's)
+test: setup daemons  ## Run the tests (ARGS are pytest's)
 	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 check: setup  ## Formatter, linter, types, import contract, migrations, lock
@@ -32,7 +32,7 @@ format: setup  ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup  ## Measure against the budgets; tables here, JSON in bench/results/ (ARGS name single benchmarks)
+bench: setup daemons  ## Measure against the budgets; tables here, JSON in bench/results/ (ARGS name single benchmarks)
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: setup  ## Compile requirements*.txt from pyproject.toml
@@ -48,6 +48,9 @@ setup: system $(READY)  ## Install what is needed
 
 system:
 	@sh .ci/system
+
+daemons: setup
+	@sh .ci/daemons $(VENV)/daemons
 
 $(READY): requirements.txt requirements-dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -153,5 +153,23 @@ def _describe(error: Any) -> str:
     if rule == "enum":
         return f"{place}: must be one of {', '.join(map(str, error.validator_value))}."
     if rule == "minLength":
-        return f"{place}: must not be empty."
+        least = error.validator_value
+        return (
+            f"{place}: must have at least {least} characters."
+            if least > 1
+            else f"{place}: must not be empty."
+        )
+    if rule == "dependentRequired":
+        absent = {
+            other
+            for name, others in error.validator_value.items()
+            if name in error.instance
+            for other in others
+            if other not in error.instance
+        }
+        return f"{place}: absent {', '.join(sorted(absent))}, which another key needs."
+    if rule == "anyOf":
+        choices = [" and ".join(option.get("required", [])) for option in error.validator_value]
+        if all(choices):
+            return f"{place}: needs {' or '.join(choices)}."
     return f"{place}: breaks the rule {rule} of the plugin's schema."

@@ -24,7 +24,7 @@ def write(folder: Path, manifest: Any, *, executable: bool = True) -> None:
 def test_our_own_plugins_load() -> None:
     found = registry()
     assert found.problems == []
-    assert set(found.plugins) == {"icmp", "winrm"}
+    assert set(found.plugins) == {"icmp", "snmp", "ssh", "winrm"}
 
 
 def test_a_folder_dropped_in_is_all_that_it_takes(tmp_path: Path) -> None:

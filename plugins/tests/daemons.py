@@ -1,0 +1,29 @@
+"""Real daemons for the plugins' tests, unpacked by .ci/daemons; each is a child process on loopback."""
+
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2] / ".venv" / "daemons"
+LIBRARIES = os.pathsep.join(str(path) for path in ROOT.glob("**/lib/*-linux-gnu"))
+
+
+def program(path: str) -> str:
+    """Such as usr/sbin/snmpd. Raises FileNotFoundError with the remedy."""
+    found = ROOT / path
+    if not found.exists():
+        raise FileNotFoundError(f"{found} is missing: run `make test`, or `sh .ci/daemons {ROOT}`")
+    return str(found)
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {"PATH": os.defpath, "LD_LIBRARY_PATH": LIBRARIES, "MIBS": "", **more}
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """The daemon and its children."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
