@@ -1,0 +1,147 @@
+"""From an agent's values to the poll document. Pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gufo.snmp import ValueType
+
+from plugins.kit.counters import Reading, percent, rates
+from plugins.snmp import mib
+from plugins.snmp.layout import Layout, Storage, integer
+
+KIB = 1024
+TICKS = 100.0  # TimeTicks are hundredths of a second
+Values = Mapping[str, ValueType]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the next poll needs of this one: octets by OID, and processor time."""
+
+    uptime_ticks: int
+    wide: Reading
+    narrow: Reading
+    processors: Reading = field(default_factory=lambda: Reading(0, {}))
+
+
+def counters_of(layout: Layout, values: Values, *, clock: float) -> Counters:
+    """`clock` is ours, in seconds: the agent's own stands still between its refreshes on some devices."""
+    octets: dict[int, dict[str, int]] = {64: {}, 32: {}}
+    for interface in layout.interfaces:
+        for oid in (interface.in_octets, interface.out_octets):
+            if isinstance(value := values.get(oid), int):
+                octets[interface.bits][oid] = value
+    ticks = {**mib.CPU_WORKING, **mib.CPU_RESTING}
+    return Counters(
+        uptime_ticks=integer(values.get(mib.SYS_UPTIME)),
+        wide=Reading(clock, octets[64]),
+        narrow=Reading(clock, octets[32]),
+        processors=Reading(clock, {oid: integer(values[oid]) for oid in ticks.values() if oid in values}),
+    )
+
+
+def has_restarted(before: Counters, now: Counters) -> bool:
+    """The agent's counters began again. sysUpTime also falls when it wraps, after 497 days, which counts as a
+    restart: one poll without rates.
+    """
+    return now.uptime_ticks < before.uptime_ticks
+
+
+def document_of(layout: Layout, values: Values, before: Counters | None, now: Counters) -> dict[str, Any]:
+    """Sections the agent has nothing for are left out; rates need two readings."""
+    if before is not None and has_restarted(before, now):
+        before = None
+    sections = {
+        "cpu": _cpu(layout, values, before, now),
+        "memory": _memory(layout, values),
+        "disk": _disk(layout, values),
+        "network": _network(layout, before, now),
+        "system": _system(layout, values),
+    }
+    return {name: section for name, section in sections.items() if section}
+
+
+def _cpu(layout: Layout, values: Values, before: Counters | None, now: Counters) -> dict[str, float]:
+    loads = [float(value) for oid in layout.processors if isinstance(value := values.get(oid), int)]
+    if loads:
+        cores = {str(number): load for number, load in enumerate(loads)}
+        return {"total": round(sum(loads) / len(loads), 1), **cores}
+    if before is None:
+        return {}
+    # 32-bit counters of ticks: they wrap after 497 processor days.
+    ticks = rates(before.processors, now.processors, bits=32)
+    if not ticks:
+        return {}
+    working = sum(ticks.get(oid, 0.0) for oid in mib.CPU_WORKING.values())
+    return {"total": percent(working, sum(ticks.values()))}
+
+
+def _memory(layout: Layout, values: Values) -> dict[str, int]:
+    total = integer(values.get(mib.MEM_TOTAL)) * KIB
+    if total:
+        free = _free_memory(values) * KIB
+    elif layout.ram is not None:
+        total, free = _size_and_free(layout.ram, values)
+    if not total:
+        return {}
+    free = min(free, total)
+    return {"total": total, "free": free, "used": total - free}
+
+
+def _free_memory(values: Values) -> int:
+    """KiB that programs can have: what the kernel calls available, else free, buffers and cache."""
+    available = integer(values.get(mib.MEM_AVAILABLE))
+    if available:
+        return available
+    return sum(integer(values.get(oid)) for oid in (mib.MEM_FREE, mib.MEM_BUFFERS, mib.MEM_CACHED))
+
+
+def _disk(layout: Layout, values: Values) -> dict[str, Any]:
+    drives = {}
+    for storage in layout.disks:
+        total, free = _size_and_free(storage, values)
+        if total:
+            drives[storage.name] = {"total": total, "free": free}
+    if not drives:
+        return {}
+    size = sum(drive["total"] for drive in drives.values())
+    return {
+        "total": {"size": size, "free": sum(drive["free"] for drive in drives.values())},
+        "drives": drives,
+    }
+
+
+def _size_and_free(storage: Storage, values: Values) -> tuple[int, int]:
+    """Bytes. Counts are Integer32 (RFC 2790): agents of large disks let them run over into the negative."""
+    size, used = (integer(values.get(oid)) % 2**32 for oid in (storage.size, storage.used))
+    return size * storage.unit_bytes, max(0, size - used) * storage.unit_bytes
+
+
+def _network(layout: Layout, before: Counters | None, now: Counters) -> dict[str, Any]:
+    """The total is that of the interfaces with a connector: bridges and VLANs carry the same octets again."""
+    if before is None:
+        return {}
+    found = {**rates(before.wide, now.wide, bits=64), **rates(before.narrow, now.narrow, bits=32)}
+    interfaces, physical = {}, []
+    for interface in layout.interfaces:
+        if interface.in_octets in found and interface.out_octets in found:
+            rate = {"rx": round(found[interface.in_octets]), "tx": round(found[interface.out_octets])}
+            interfaces[interface.name] = rate
+            if interface.is_physical:
+                physical.append(rate)
+    if not interfaces:
+        return {}
+    counted = physical or list(interfaces.values())
+    total = {way: sum(rate[way] for rate in counted) for way in ("rx", "tx")}
+    return {"total": total, "interfaces": interfaces}
+
+
+def _system(layout: Layout, values: Values) -> dict[str, Any]:
+    uptime = values.get(mib.HR_SYSTEM_UPTIME, values.get(mib.SYS_UPTIME))
+    section: dict[str, Any] = {"hostname": layout.hostname, "os": layout.description}
+    if isinstance(uptime, int):
+        section["uptime_seconds"] = int(uptime / TICKS)
+    if isinstance(processes := values.get(mib.HR_SYSTEM_PROCESSES), int):
+        section["processes"] = processes
+    return section

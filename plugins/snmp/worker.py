@@ -1,0 +1,105 @@
+"""One task of the SNMP plugin: the agent's session with what is known of it, a poll, or its name."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from gufo.snmp import SnmpAuthError, SnmpError
+
+from plugins.contract import ErrorCode, Operation, Task
+from plugins.kit.aio import SessionCache
+from plugins.kit.network import classify_bug, classify_network
+from plugins.kit.tasks import ResultFields, raise_file_limit
+from plugins.snmp import mib
+from plugins.snmp.client import AgentError, Client
+from plugins.snmp.document import Counters, counters_of, document_of, has_restarted
+from plugins.snmp.layout import Layout, layout_read, text
+
+LAYOUT_SECONDS = 600.0
+# A session costs a socket and its counters; it must outlast the longest interval, or there would be no rates.
+IDLE_SECONDS = 90_000.0
+SPARE_FILES = 512
+
+
+class SnmpHost:
+    """An agent, its layout, and the counters of the last poll."""
+
+    def __init__(self, task: Task) -> None:
+        self.client = Client(task)
+        self._layout: Layout | None = None
+        self._layout_at = 0.0
+        self._counters: Counters | None = None
+
+    async def poll(self) -> dict[str, Any]:
+        layout = await self._current_layout()
+        values = await self.client.get_many(layout.objects())
+        if mib.SYS_UPTIME not in values:
+            raise AgentError("the agent does not tell its uptime (sysUpTime)")
+        now = counters_of(layout, values, clock=time.monotonic())
+        before, self._counters = self._counters, now
+        is_another = before is not None and has_restarted(before, now)
+        if is_another or len(values) < len(layout.objects()):
+            self._layout = (
+                None  # interfaces came or went, and their numbers may mean others: look again next time
+            )
+        return document_of(layout, values, before, now)
+
+    async def hostname(self) -> str:
+        return text((await self.client.get_many([mib.SYS_NAME])).get(mib.SYS_NAME))
+
+    def forget(self) -> None:
+        """A new session, with a new look at the engine's clock; counters stay."""
+        self.client.close()
+
+    def survives(self, error: BaseException) -> bool:
+        """UDP has no connection to lose; only a login that was refused begins anew."""
+        return not isinstance(error, SnmpAuthError)
+
+    async def close(self) -> None:
+        self.client.close()
+
+    async def _current_layout(self) -> Layout:
+        if self._layout is None or time.monotonic() - self._layout_at > LAYOUT_SECONDS:
+            self._layout = await layout_read(self.client)
+            self._layout_at = time.monotonic()
+        return self._layout
+
+
+class SnmpWorker:
+    def __init__(self) -> None:
+        self._cache: SessionCache[SnmpHost] = SessionCache(
+            SnmpHost, max_sessions=raise_file_limit() - SPARE_FILES, idle_seconds=IDLE_SECONDS
+        )
+
+    async def work(self, task: Task) -> ResultFields:
+        if task.operation is Operation.DISCOVERY:
+            return {"success": True, "hostname": await SnmpHost(task).hostname()}
+        async with self._cache.session(task) as host:
+            try:
+                document = await host.poll()
+            except SnmpAuthError:
+                # An agent that restarted counts its boots anew and refuses the old ones (RFC 3414, section
+                # 3.2).
+                host.forget()
+                document = await host.poll()
+        hostname = document.get("system", {}).get("hostname", "")
+        sampled_at = datetime.now(UTC).isoformat()
+        return {"success": True, "data": document, "hostname": hostname, "sampled_at": sampled_at}
+
+    def classify(self, error: BaseException) -> tuple[ErrorCode, str]:
+        match error:
+            case TimeoutError():
+                return (
+                    ErrorCode.TIMEOUT,
+                    "no answer by SNMP: the agent is off, filtered, or the community is wrong",
+                )
+            case SnmpAuthError():
+                return ErrorCode.AUTH, "the agent refused the login: user, password or algorithm is wrong"
+            case AgentError():
+                return ErrorCode.PROTOCOL, str(error)
+            case SnmpError():
+                return ErrorCode.PROTOCOL, f"the agent's answer is not SNMP ({type(error).__name__})"
+        return classify_network(error) or classify_bug(error)
+
+    async def close(self) -> None:
+        await self._cache.close()
