@@ -1,0 +1,194 @@
+"""A real OpenSSH server on loopback, with accounts of its own.
+
+As root it runs in a mount namespace whose account files are ours, so that accounts and passwords exist for it
+alone. Without root it can only log in whoever runs the tests, by key.
+"""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from plugins.tests.daemons import end, environment, program
+
+PORT = 12222
+START_SECONDS = 20.0
+PASSWORD = "s3cret-of-the-ssh-hosts"
+IS_ROOT = os.geteuid() == 0
+APPLETS = ("sh", "cat", "ls", "df", "awk", "uname", "hostname", "echo", "sleep")
+USER = "monitor" if IS_ROOT else getpass.getuser()
+# Their shells: dash, busybox with nothing else on the path, one that says something first, and none at all.
+ACCOUNTS = {
+    "monitor": "/bin/sh",
+    "busy": "{folder}/busybox/sh",
+    "noisy": "{folder}/noisy",
+    "nobody2": "/bin/false",
+}
+
+
+class Server:
+    """A context manager."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.folder = Path(tempfile.mkdtemp(prefix="nms-sshd-"))
+        self.folder.chmod(0o755)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.key, self.passphrase_key = "", ""
+        self.host_key = ""
+
+    def __enter__(self) -> "Server":
+        self.key = self._make_key("key", "")
+        self.passphrase_key = self._make_key("locked", "a passphrase")
+        self.new_host_key()
+        (self.folder / "authorized_keys").write_text(
+            "".join((self.folder / f"{name}.pub").read_text() for name in ("key", "locked"))
+        )
+        self._write_shells()
+        if IS_ROOT:
+            self._write_accounts()
+        (self.folder / "config").write_text(self._configuration())
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def new_host_key(self) -> None:
+        for name in ("host", "host.pub"):
+            (self.folder / name).unlink(missing_ok=True)
+        self._make_key("host", "")
+        self.host_key = " ".join((self.folder / "host.pub").read_text().split()[:2])
+
+    def known_hosts(self) -> str:
+        return f"[{self.address}]:{PORT} {self.host_key}"
+
+    def start(self) -> None:
+        command = [program("usr/sbin/sshd"), "-D", "-e", "-f", str(self.folder / "config")]
+        if IS_ROOT:
+            (self.folder / "run").write_text(
+                f"mount --bind {self.folder}/passwd /etc/passwd\n"
+                f"mount --bind {self.folder}/shadow /etc/shadow\n"
+                "mount -t tmpfs none /run\nmkdir -m 755 /run/sshd\n"
+                f"exec {' '.join(command)}\n"
+            )
+            command = ["unshare", "--mount", "sh", "-e", str(self.folder / "run")]
+        with (self.folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"sshd did not start: {(self.folder / 'log').read_text(errors='replace')}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._process:
+            self._end_sessions(self._process.pid)
+            end(self._process)
+            self._process = None
+
+    def drop_connections(self) -> None:
+        """The server lives on; every connection dies."""
+        assert self._process  # noqa: S101 (started)
+        self._end_sessions(self._process.pid)
+
+    def _end_sessions(self, pid: int) -> None:
+        """Each connection is a child in a session of its own."""
+        for child in _children(pid):
+            subprocess.run(["pkill", "-9", "-P", str(child)], check=False)
+            subprocess.run(["kill", "-9", str(child)], check=False, capture_output=True)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection((self.address, PORT), timeout=1) as connection:
+                return connection.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+    def _make_key(self, name: str, passphrase: str) -> str:
+        path = self.folder / name
+        subprocess.run(
+            [
+                program("usr/bin/ssh-keygen"),
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                passphrase,
+                "-C",
+                "",
+                "-f",
+                str(path),
+            ],
+            check=True,
+            env=environment(),
+            timeout=20,
+        )
+        return path.read_text()
+
+    def _write_shells(self) -> None:
+        applets = self.folder / "busybox"
+        applets.mkdir(exist_ok=True)
+        shutil.copy(program("bin/busybox"), applets / "busybox")
+        for name in APPLETS:
+            (applets / name).unlink(missing_ok=True)
+            (applets / name).symlink_to("busybox")
+        noisy = self.folder / "noisy"
+        noisy.write_text('#!/bin/sh\necho "Welcome! @nms-stat is not here."\nexec /bin/sh "$@"\n')
+        noisy.chmod(0o755)
+
+    def _write_accounts(self) -> None:
+        hashed = subprocess.run(
+            ["openssl", "passwd", "-6", "-stdin"],
+            input=PASSWORD.encode(),
+            capture_output=True,
+            check=True,
+            timeout=20,
+        )
+        password = hashed.stdout.decode().strip()
+        passwd = ["root:x:0:0::/root:/bin/sh", "sshd:x:105:65534::/run/sshd:/usr/sbin/nologin"]
+        shadow = ["root:*:19000::::::", "sshd:*:19000::::::"]
+        for number, (name, shell) in enumerate(ACCOUNTS.items()):
+            passwd.append(f"{name}:x:{4_242 + number}:65534::/tmp:{shell.format(folder=self.folder)}")
+            shadow.append(f"{name}:{password}:19000::::::")
+        (self.folder / "passwd").write_text("\n".join(passwd) + "\n")
+        (self.folder / "shadow").write_text("\n".join(shadow) + "\n")
+
+    def _configuration(self) -> str:
+        lines = [
+            f"ListenAddress {self.address}:{PORT}",
+            f"HostKey {self.folder}/host",
+            "PidFile none",
+            "UsePAM no",
+            f"AuthorizedKeysFile {self.folder}/authorized_keys",
+            f"PasswordAuthentication {'yes' if IS_ROOT else 'no'}",
+            "KbdInteractiveAuthentication no",
+            "StrictModes no",
+            "UseDNS no",
+            "MaxStartups 1000",
+            "MaxSessions 10",
+            "LogLevel ERROR",
+        ]
+        if IS_ROOT:
+            lines += ["Match User busy", f"SetEnv PATH={self.folder}/busybox"]
+        return "\n".join(lines) + "\n"
+
+
+def _children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, check=False, timeout=10)
+    return [int(line) for line in found.stdout.split()]

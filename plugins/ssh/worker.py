@@ -1,0 +1,138 @@
+"""One task of the SSH plugin: a kept connection, a poll by one command, or the host's name."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncssh
+
+from plugins.contract import ErrorCode, Operation, Task
+from plugins.kit.aio import END_SECONDS, SessionCache
+from plugins.kit.keep import Recent, key_of
+from plugins.kit.network import classify_bug, classify_network
+from plugins.kit.tasks import ResultFields, raise_file_limit
+from plugins.ssh.connection import (
+    REMEMBERED_KEY,
+    Connection,
+    HostKeyRefused,
+    ScriptError,
+    connect,
+    is_lost,
+    script,
+)
+from plugins.ssh.document import Counters, NotLinux, counters_of, document_of, hostname_of, sections_of
+
+IDLE_SECONDS = 330.0  # longer than a five-minute interval
+SPARE_FILES = 512
+REMEMBERED_HOSTS = 50_000
+# A host met for the first time is read twice, so that its first document has rates, too.
+FIRST_PAUSE_SECONDS = 1.0
+HOSTNAME = b"cat /proc/sys/kernel/hostname 2>/dev/null || hostname\n"
+
+
+class SshHost:
+    """A host with its connection, which is made anew when it was lost."""
+
+    def __init__(self, task: Task) -> None:
+        self._connection: Connection | None = None
+
+    async def run(self, task: Task, source: bytes) -> tuple[bytes, dict[str, str]]:
+        """(output, what is to be remembered of the host)"""
+        kept = self._connection
+        if kept is not None and task.remembered.get(REMEMBERED_KEY, kept.host_key) != kept.host_key:
+            await self.close()  # another key is to be trusted by now
+            kept = None
+        if kept is not None and kept.is_open:
+            try:
+                return await kept.run(source), {}
+            except (OSError, asyncssh.Error) as error:
+                if not is_lost(error):
+                    raise
+        self._connection = fresh = await connect(task)
+        remember = {REMEMBERED_KEY: fresh.learned_key} if fresh.learned_key else {}
+        return await fresh.run(source), remember
+
+    def survives(self, error: BaseException) -> bool:
+        """A host that answers nonsense keeps its connection; after anything else it is in an unknown
+        state.
+        """
+        return isinstance(error, NotLinux | ScriptError)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await connection.close()
+        except (TimeoutError, OSError, asyncssh.Error):
+            connection.abort()
+
+
+class SshWorker:
+    def __init__(self) -> None:
+        self._cache: SessionCache[SshHost] = SessionCache(
+            SshHost, max_sessions=raise_file_limit() - SPARE_FILES, idle_seconds=IDLE_SECONDS
+        )
+        self._counters: Recent[Counters] = Recent(REMEMBERED_HOSTS)
+
+    async def work(self, task: Task) -> ResultFields:
+        return await (self._discover(task) if task.operation is Operation.DISCOVERY else self._poll(task))
+
+    async def _poll(self, task: Task) -> ResultFields:
+        key = key_of(task)
+        async with self._cache.session(task) as host:
+            output, remember = await host.run(task, script())
+            if key not in self._counters:
+                self._counters.swap(key, counters_of(sections_of(output)))
+                await asyncio.sleep(FIRST_PAUSE_SECONDS)
+                output, _ = await host.run(task, script())
+        sections = sections_of(output)
+        now = counters_of(sections)
+        document = document_of(sections, self._counters.swap(key, now), now)
+        fields: dict[str, Any] = {
+            "success": True,
+            "data": document,
+            "hostname": hostname_of(sections),
+            "sampled_at": datetime.now(UTC).isoformat(),
+        }
+        return {**fields, "remember": remember} if remember else fields
+
+    async def _discover(self, task: Task) -> ResultFields:
+        """Nothing is kept, since most hosts are seen once."""
+        host = SshHost(task)
+        try:
+            output, remember = await host.run(task, HOSTNAME)
+        finally:
+            await host.close()
+        hostname = output.decode("utf-8", errors="replace").split()[-1]
+        fields: dict[str, Any] = {"success": True, "hostname": hostname}
+        return {**fields, "remember": remember} if remember else fields
+
+    def classify(self, error: BaseException) -> tuple[ErrorCode, str]:
+        match error:
+            case asyncssh.PermissionDenied():
+                return ErrorCode.AUTH, "the host refused the login"
+            case HostKeyRefused():
+                return ErrorCode.PROTOCOL, str(error)
+            case NotLinux() | ScriptError():
+                return ErrorCode.SCRIPT, str(error)
+            case asyncssh.ChannelOpenError():
+                return ErrorCode.QUOTA, f"the host opens no session for us (MaxSessions): {error.reason}"
+            case asyncssh.DisconnectError():
+                return _classify_disconnect(error)
+            case asyncssh.Error():
+                return ErrorCode.PROTOCOL, f"the host's answer is not SSH ({type(error).__name__})"
+        return classify_network(error) or classify_bug(error)
+
+    async def close(self) -> None:
+        await self._cache.close()
+
+
+def _classify_disconnect(error: asyncssh.DisconnectError) -> tuple[ErrorCode, str]:
+    """RFC 4253, section 11.1. OpenSSH ends too many tries with a protocol error and these words."""
+    if "Too many authentication failures" in error.reason:
+        return ErrorCode.AUTH, "the host refused the login: too many tries"
+    if isinstance(error, asyncssh.ConnectionLost):
+        return ErrorCode.PROTOCOL, "the host closed the connection"
+    return ErrorCode.PROTOCOL, f"SSH failed: {error.reason[:200]}"
