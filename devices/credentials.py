@@ -64,7 +64,7 @@ def protocol_change_check(profile: CredentialProfile, protocol: str) -> None:
     """
     if protocol == profile.protocol:
         return
-    if profile.devices.exists() or profile.discovery_profiles.exists():
+    if profile.devices.exists() or profile.discovery_profiles.exists() or profile.fallbacks.exists():
         raise InvalidInput(
             {"protocol": ["Cannot change while devices or discovery profiles use this credential."]}
         )

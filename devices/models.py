@@ -68,6 +68,8 @@ class Device(Timestamped):
         default=DEFAULT_INTERVAL_SECONDS, validators=INTERVAL_VALIDATORS
     )
     should_ping = models.BooleanField(default=True, help_text="Ask fping first; poll only what answers.")
+    # What its plugin had us keep for it, such as the host key it showed first.
+    remembered = models.JSONField(default=dict, db_default={}, blank=True, editable=False)
     status = models.CharField(
         max_length=16, choices=DeviceStatus.choices, default=DeviceStatus.DISCOVERED, db_index=True
     )

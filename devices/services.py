@@ -3,8 +3,8 @@
 Status changes are conditional updates: whoever comes second changes nothing. Time is PostgreSQL's.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -23,6 +23,8 @@ class Found:
 
     ip_address: str
     hostname: str
+    credential_profile_id: int  # the one whose login worked
+    remembered: Mapping[str, str] = field(default_factory=dict)
 
 
 def database_now() -> datetime:
@@ -64,6 +66,8 @@ def devices_register(*, found: Sequence[Found], **common: Any) -> dict[str, tupl
             Device(
                 ip_address=host.ip_address,
                 hostname=host.hostname,
+                credential_profile_id=host.credential_profile_id,
+                remembered=dict(host.remembered),
                 status_since=now,
                 status_reason=FOUND,
                 **common,
@@ -132,6 +136,20 @@ def device_take_off(
     _set_status(device, status, reason, database_now())
     PollState.objects.filter(device_id=device_id).update(next_poll_at=None)
     return True
+
+
+@transaction.atomic
+def device_remember(*, device_id: int, facts: Mapping[str, str]) -> None:
+    """Keeps what the plugin found out; what is known already stays, whoever says otherwise."""
+    device = Device.objects.select_for_update().filter(pk=device_id).first()
+    if device is not None:
+        device.remembered = {**facts, **device.remembered}
+        device.save(update_fields=["remembered", "updated_at"])
+
+
+def device_forget(*, device_id: int) -> bool:
+    """Drops what is remembered, so that it is learned anew. False when there is no such device."""
+    return bool(Device.objects.filter(pk=device_id).update(remembered={}))
 
 
 Row = TypeVar("Row", bound=Timestamped)

@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from devices.models import port_error
-from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
+from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, FallbackCredential
 from discovery.selectors import runs_with_progress
-from discovery.services import run_start
+from discovery.services import fallbacks_check, run_start
 from discovery.targets import target_check
 from nms_project.errors import InvalidInput
 
@@ -46,12 +46,37 @@ class DiscoveryProfileForm(forms.ModelForm[DiscoveryProfile]):
         return cleaned
 
 
+class FallbackCredentialFormSet(forms.BaseInlineFormSet[FallbackCredential, DiscoveryProfile, Any]):
+    def clean(self) -> None:
+        super().clean()
+        kept = [
+            form.cleaned_data
+            for form in self.forms
+            if form.is_valid() and not form.cleaned_data.get("DELETE")
+        ]
+        credentials = [fields["credential_profile"] for fields in kept if fields.get("credential_profile")]
+        if self.instance.credential_profile_id is None:
+            return
+        try:
+            fallbacks_check(self.instance.credential_profile, credentials)
+        except InvalidInput as error:
+            raise forms.ValidationError(error.fields["fallback_credential_profile_ids"]) from None
+
+
+class FallbackCredentialInline(admin.TabularInline[FallbackCredential, DiscoveryProfile]):
+    model = FallbackCredential
+    formset = FallbackCredentialFormSet
+    verbose_name_plural = "further credentials, tried in this order on hosts that refuse the one above"
+    extra = 0
+
+
 @admin.register(DiscoveryProfile)
 class DiscoveryProfileAdmin(admin.ModelAdmin[DiscoveryProfile]):
     form = DiscoveryProfileForm
     list_display = ("name", "target", "port", "credential_profile", "auto_provision", "updated_at")
     list_select_related = ("credential_profile",)
     search_fields = ("name", "target")
+    inlines = (FallbackCredentialInline,)
     actions = ("run",)
 
     @admin.action(description="Run discovery now")

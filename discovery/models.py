@@ -35,6 +35,34 @@ class DiscoveryProfile(Timestamped):
     def __str__(self) -> str:
         return self.name
 
+    def credential_profiles(self) -> list[CredentialProfile]:
+        """In the order in which they are tried."""
+        fallbacks = self.fallback_credentials.select_related("credential_profile")
+        return [self.credential_profile, *(fallback.credential_profile for fallback in fallbacks)]
+
+
+class FallbackCredential(models.Model):
+    """A credential that is tried on hosts that refuse the profile's own, in the order of `position`."""
+
+    profile = models.ForeignKey(
+        DiscoveryProfile, on_delete=models.CASCADE, related_name="fallback_credentials"
+    )
+    credential_profile = models.ForeignKey(
+        CredentialProfile, on_delete=models.PROTECT, related_name="fallbacks"
+    )
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["profile", "credential_profile"], name="fallbackcredential_profile_credential_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.credential_profile)
+
 
 class RunStatus(models.TextChoices):
     QUEUED = "queued", "queued"

@@ -5,6 +5,7 @@ whatever is lost is handed out again by `runs_resume`.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from celery import current_app
@@ -13,14 +14,23 @@ from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 from kombu.exceptions import OperationalError as BrokerError
 
-from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, RunStatus
+from devices.models import CredentialProfile
+from discovery.models import (
+    DiscoveryProfile,
+    DiscoveryResult,
+    DiscoveryRun,
+    FallbackCredential,
+    RunStatus,
+)
 from discovery.targets import target_check
+from nms_project.errors import InvalidInput
 from nms_project.queues import Queue
 from polling.backlog import backlog
 
 logger = logging.getLogger(__name__)
 
-CHUNK_ADDRESSES = 256
+CHUNK_ADDRESSES = 256  # with one credential; each further one may take as long again
+MAX_FALLBACKS = 4
 CHUNKS_IN_FLIGHT = 4  # of one run, so that a large run leaves workers for others
 STALLED_AFTER = timedelta(seconds=150)  # longer than any sweep task may take
 
@@ -34,15 +44,40 @@ def run_start(profile: DiscoveryProfile) -> DiscoveryRun:
     return run
 
 
+@transaction.atomic
+def fallbacks_set(profile: DiscoveryProfile, credentials: Sequence[CredentialProfile]) -> None:
+    """The credentials to try, in this order, on hosts that refuse the profile's own."""
+    profile.fallback_credentials.all().delete()
+    FallbackCredential.objects.bulk_create(
+        FallbackCredential(profile=profile, credential_profile=credential, position=position)
+        for position, credential in enumerate(credentials)
+    )
+
+
+def fallbacks_check(own: CredentialProfile, fallbacks: Sequence[CredentialProfile]) -> None:
+    """Raises InvalidInput."""
+    error = ""
+    if len(fallbacks) > MAX_FALLBACKS:
+        error = f"At most {MAX_FALLBACKS} further credentials can be tried."
+    elif len({own.pk, *(credential.pk for credential in fallbacks)}) <= len(fallbacks):
+        error = "Each credential can be tried once, and the profile's own is tried first."
+    elif any(credential.protocol != own.protocol for credential in fallbacks):
+        error = f"All must be for {own.protocol!r}, as the profile's own credential is."
+    if error:
+        raise InvalidInput({"fallback_credential_profile_ids": [error]})
+
+
 def chunk_next(run_id: int) -> range | None:
     """Moves the cursor over the next chunk and returns it as indexes into the target; None when nothing is
     left.
     """
     with transaction.atomic():
-        run = DiscoveryRun.objects.select_for_update().filter(pk=run_id).first()
+        locked = DiscoveryRun.objects.select_for_update(of=("self",)).select_related("profile")
+        run = locked.filter(pk=run_id).first()
         if run is None or run.status not in (RunStatus.QUEUED, RunStatus.RUNNING) or run.cursor >= run.total:
             return None
-        chunk = range(run.cursor, min(run.cursor + CHUNK_ADDRESSES, run.total))
+        size = CHUNK_ADDRESSES // (1 + run.profile.fallback_credentials.count())
+        chunk = range(run.cursor, min(run.cursor + size, run.total))
         DiscoveryRun.objects.filter(pk=run_id).update(
             cursor=chunk.stop,
             status=RunStatus.RUNNING,

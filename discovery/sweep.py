@@ -4,8 +4,8 @@ It may be delivered twice, and beside another run over the same addresses: addre
 are left out, results are unique by address, and a device is made once.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from django.conf import settings
@@ -14,30 +14,32 @@ from django.db.models.functions import Now
 
 from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
-from devices.models import DeviceStatus
+from devices.models import CredentialProfile, DeviceStatus
 from devices.plugins import plugin_find
 from devices.services import Found, devices_register
 from discovery import services
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
 from discovery.names import reverse_names
 from discovery.targets import target_parse
-from plugins.contract import ErrorCode, Operation, Task
+from plugins.contract import ErrorCode, Operation, Result, Task
 from plugins.registry import ICMP, Plugin
+from polling.dispatch import tasks_run
 from polling.errors import FpingFault
 from polling.fping import ping
-from polling.runners import runner_for
 
 START_WITHIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is known of one address: a host name, or why there is none."""
+    """What is known of one address: a host name and the credential that led to it, or why there is none."""
 
     address: str
     hostname: str = ""
     error_code: str = ""
     error: str = ""
+    credential_profile_id: int = 0
+    remembered: Mapping[str, str] = field(default_factory=dict)
 
 
 def sweep(run_id: int, start: int, stop: int) -> None:
@@ -82,36 +84,74 @@ def _probe(profile: DiscoveryProfile, addresses: Sequence[str]) -> Iterator[list
         ]
     if is_ping_only:
         names = reverse_names(alive)
-        yield [Probe(address, hostname=names.get(address, address)) for address in alive]
+        credential_id = profile.credential_profile_id
+        yield [
+            Probe(address, hostname=names.get(address, address), credential_profile_id=credential_id)
+            for address in alive
+        ]
     else:
         yield from _ask_plugin(plugin, profile, alive)
 
 
 def _ask_plugin(plugin: Plugin, profile: DiscoveryProfile, addresses: Sequence[str]) -> Iterator[list[Probe]]:
-    credentials = payload_decrypt(profile.credential_profile.encrypted_payload)
+    """One credential after the other, each on the hosts that refused those before it."""
+    credentials = profile.credential_profiles()
+    refusals: dict[str, list[str]] = {}
+    remaining = list(addresses)
+    for credential in credentials:
+        is_last = credential is credentials[-1]
+        again: list[str] = []
+        for probes in _ask_with(plugin, profile.port, credential, remaining):
+            final = []
+            for probe in probes:
+                if _is_worth_another(plugin, probe):
+                    refusals.setdefault(probe.address, []).append(f"{credential.name}: {probe.error}")
+                    if not is_last:
+                        again.append(probe.address)
+                        continue
+                    probe = replace(probe, error="; ".join(refusals[probe.address]))
+                final.append(probe)
+            yield final
+        remaining = again
+
+
+def _ask_with(
+    plugin: Plugin, port: int, credential: CredentialProfile, addresses: Sequence[str]
+) -> Iterator[list[Probe]]:
+    secret = payload_decrypt(credential.encrypted_payload)
     by_request = {uuid4().hex: address for address in addresses}
     tasks = [
         Task(
             request_id=request_id,
             target=address,
-            port=profile.port,
-            credentials=credentials,
+            port=port,
+            credentials=secret,
             timeout_seconds=settings.NMS_PLUGIN_TIMEOUT_SECONDS,
             operation=Operation.DISCOVERY,
         )
         for request_id, address in by_request.items()
     ]
-    for results in runner_for(plugin).run(tasks, start_within_seconds=START_WITHIN_SECONDS):
-        probes = []
-        for result in results:
-            address = by_request[result.request_id]
-            if result.success and result.hostname:
-                probes.append(Probe(address, hostname=result.hostname))
-            else:
-                code = result.error_code or ErrorCode.PROTOCOL
-                error = result.error or "the host did not tell its name"
-                probes.append(Probe(address, error_code=code, error=error))
-        yield probes
+    for results in tasks_run(plugin, tasks, start_within_seconds=START_WITHIN_SECONDS):
+        yield [_found(by_request[result.request_id], credential, result) for result in results]
+
+
+def _found(address: str, credential: CredentialProfile, result: Result) -> Probe:
+    if result.success and result.hostname:
+        return Probe(
+            address,
+            hostname=result.hostname,
+            credential_profile_id=credential.pk,
+            remembered=result.remember,
+        )
+    code = result.error_code or ErrorCode.PROTOCOL
+    return Probe(address, error_code=code, error=result.error or "the host did not tell its name")
+
+
+def _is_worth_another(plugin: Plugin, probe: Probe) -> bool:
+    """Whether another credential may do better."""
+    if probe.error_code == ErrorCode.TIMEOUT:
+        return plugin.wrong_credentials_are_silent
+    return probe.error_code == ErrorCode.AUTH
 
 
 @transaction.atomic
@@ -120,12 +160,15 @@ def _record(run: DiscoveryRun, probes: Sequence[Probe]) -> None:
     one.
     """
     profile = run.profile
-    found = [Found(probe.address, probe.hostname) for probe in probes if probe.hostname]
+    found = [
+        Found(probe.address, probe.hostname, probe.credential_profile_id, probe.remembered)
+        for probe in probes
+        if probe.hostname
+    ]
     devices = devices_register(
         found=found,
         port=profile.port,
         plugin_id=profile.credential_profile.protocol,
-        credential_profile=profile.credential_profile,
         discovery_profile=profile,
         polling_interval_seconds=profile.polling_interval_seconds,
         should_ping=True,

@@ -8,14 +8,14 @@ from django.db import InterfaceError, OperationalError
 from discovery.services import runs_resume
 from discovery.sweep import sweep
 from polling.errors import RunnerClosed
-from polling.outage import message_kept_on
+from polling.outage import REDIS_AWAY, message_kept_on
 
 logger = logging.getLogger(__name__)
 
 
 @shared_task(name="discovery.sweep", ignore_result=True)
 def sweep_task(run_id: int, start: int, stop: int) -> None:
-    with message_kept_on(OperationalError, InterfaceError, RunnerClosed):
+    with message_kept_on(OperationalError, InterfaceError, RunnerClosed, *REDIS_AWAY):
         sweep(run_id, start, stop)
 
 

@@ -91,7 +91,8 @@ def _translate(
         case IntegrityError():
             return 409, _already_taken(exception), None, {}
         case NMSError():
-            return exception.status, str(exception), getattr(exception, "fields", None), {}
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if exception.status == 503 else {}
+            return exception.status, str(exception), getattr(exception, "fields", None), headers
     return None
 
 

@@ -4,7 +4,7 @@
     ├── InvalidInput          400, names the field
     ├── Conflict              409
     ├── devices.errors        CredentialUnreadable
-    ├── polling.errors        FpingFault, RunnerClosed (retryable)
+    ├── polling.errors        FpingFault, RunnerClosed (retryable), NoWorker (503, retryable)
     ├── discovery.errors      InvalidTarget (an InvalidInput)
     └── nms_project.stack     StackError
 

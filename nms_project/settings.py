@@ -268,6 +268,8 @@ NMS_MAX_BACKLOG = env.integer("NMS_MAX_BACKLOG", 1_000, low=1, high=1_000_000)
 NMS_PLUGIN_TIMEOUT_SECONDS = env.integer("NMS_PLUGIN_TIMEOUT_SECONDS", 20, low=1, high=60)
 NMS_PLUGIN_IN_FLIGHT = env.integer("NMS_PLUGIN_IN_FLIGHT", 200, low=1, high=10_000)
 NMS_PLUGIN_SILENCE_SECONDS = env.integer("NMS_PLUGIN_SILENCE_SECONDS", 30, low=1, high=600)
+NMS_LOGIN_ATTEMPTS = env.integer("NMS_LOGIN_ATTEMPTS", 3, low=1, high=100)
+NMS_LOGIN_WINDOW_SECONDS = env.integer("NMS_LOGIN_WINDOW_SECONDS", 900, low=1, high=86_400)
 NMS_PLUGINS_DIR = Path(env.text("NMS_PLUGINS_DIR", str(BASE_DIR / "plugins")))
 
 NMS_FPING = env.text("NMS_FPING", "fping")

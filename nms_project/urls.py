@@ -10,16 +10,18 @@ from rest_framework_simplejwt.views import (
     TokenVerifyView,
 )
 
-from devices.api.views import CredentialViewSet, DeviceViewSet
+from devices.api.views import CredentialViewSet, DeviceViewSet, PluginViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import MetricQueryView
 from nms_project.api import SlashOptionalRouter
 from nms_project.views import LoginView, RefreshView
+from polling.api.views import CredentialTestView
 
 router = SlashOptionalRouter()
 router.register("credentials", CredentialViewSet, basename="credential")
 router.register("discovery_profiles", DiscoveryProfileViewSet, basename="discovery-profile")
 router.register("discovery_runs", DiscoveryRunViewSet, basename="discovery-run")
+router.register("plugins", PluginViewSet, basename="plugin")
 router.register("devices", DeviceViewSet, basename="device")
 
 api: list[URLPattern | URLResolver] = [
@@ -36,6 +38,7 @@ api: list[URLPattern | URLResolver] = [
         DiscoveryResultListView.as_view(),
         name="discovery-run-results",
     ),
+    re_path(r"^credentials/(?P<pk>\d{1,18})/test/?$", CredentialTestView.as_view(), name="credential-test"),
     path("", include(router.urls)),
 ]
 

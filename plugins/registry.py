@@ -27,6 +27,8 @@ class Plugin:
     credential_schema: dict[str, Any] = field(repr=False)
     modes: frozenset[str]
     executable: Path | None
+    # The target says nothing to a wrong credential, so a time-out may mean one.
+    wrong_credentials_are_silent: bool = False
 
     @property
     def has_stream_mode(self) -> bool:
@@ -105,6 +107,7 @@ def _read(manifest: Path) -> Plugin:
         credential_schema=_schema(fields),
         modes=_modes(fields),
         executable=_executable(manifest.parent, fields),
+        wrong_credentials_are_silent=fields.get("wrong_credentials_are_silent") is True,
     )
 
 
@@ -167,7 +170,7 @@ def _describe(error: Any) -> str:
             for other in others
             if other not in error.instance
         }
-        return f"{place}: absent {', '.join(sorted(absent))}, which another key needs."
+        return f"{place}: missing {', '.join(sorted(absent))}, which another key needs."
     if rule == "anyOf":
         choices = [" and ".join(option.get("required", [])) for option in error.validator_value]
         if all(choices):

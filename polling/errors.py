@@ -14,3 +14,11 @@ class RunnerClosed(NMSError):
 
     code = "runner_closed"
     retryable = True
+
+
+class NoWorker(NMSError):
+    """Nobody answered who should have: no worker of the queue runs, or all are busy."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True

@@ -7,6 +7,7 @@ The others have their verdict already, or will get `lost`: working on them would
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
 from django.db import connection
 
 from polling.slots import Slot, from_microseconds
@@ -14,7 +15,7 @@ from polling.slots import Slot, from_microseconds
 # The arrays at the end say nothing new, but keep the planner at the primary keys.
 GUARD = """
 SELECT state.device_id, extract(epoch FROM state.leased_until - now())::float8,
-       host(device.ip_address), device.port, device.plugin_id, device.credential_profile_id
+       host(device.ip_address), device.port, device.plugin_id, device.credential_profile_id, device.remembered
 FROM unnest(%s::bigint[], %s::timestamptz[]) AS slot (device_id, due_at)
 JOIN devices_pollstate AS state ON state.device_id = slot.device_id AND state.lease_due_at = slot.due_at
 JOIN devices_device AS device ON device.id = slot.device_id
@@ -33,6 +34,7 @@ class LeasedDevice:
     port: int
     plugin_id: str
     credential_profile_id: int
+    remembered: dict[str, str]
 
 
 def still_leased(slots: Sequence[Slot]) -> dict[int, LeasedDevice]:
@@ -43,4 +45,9 @@ def still_leased(slots: Sequence[Slot]) -> dict[int, LeasedDevice]:
     moments = [from_microseconds(slot.due_us) for slot in slots]
     with connection.cursor() as cursor:
         cursor.execute(GUARD, [devices, moments, devices, devices])
-        return {row[0]: LeasedDevice(*row) for row in cursor.fetchall()}
+        # Django has psycopg leave jsonb as text.
+        leased = [
+            LeasedDevice(device_id, seconds, address, port, plugin_id, profile_id, orjson.loads(remembered))
+            for device_id, seconds, address, port, plugin_id, profile_id, remembered in cursor.fetchall()
+        ]
+    return {device.device_id: device for device in leased}

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import redis
 from celery.exceptions import Reject
 from django.db import close_old_connections
 
@@ -16,6 +17,7 @@ from polling.shutdown import stopping
 
 logger = logging.getLogger(__name__)
 
+REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError)
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 

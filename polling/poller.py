@@ -3,7 +3,7 @@ they come.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +15,11 @@ from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile, DeviceStatus
 from devices.plugins import plugin_find
-from devices.services import device_take_off
-from plugins.contract import Task
+from devices.services import device_remember, device_take_off
+from plugins.contract import Result, Task
+from polling.dispatch import tasks_run
 from polling.guard import LeasedDevice, still_leased
 from polling.runner import GRACE_SECONDS
-from polling.runners import runner_for
 from polling.slots import PingedSlot, Report
 from polling.verdicts import not_attempted, poll_report
 
@@ -58,8 +58,9 @@ def poll_slots(plugin_id: str, slots: Sequence[PingedSlot]) -> Iterator[list[Rep
     work_seconds = settings.NMS_PLUGIN_TIMEOUT_SECONDS + GRACE_SECONDS
     start_within = min(job.device.seconds_left for job in jobs) - work_seconds
     started = datetime.now(UTC)
-    for results in runner_for(plugin).run(tasks, start_within_seconds=max(0.0, start_within)):
+    for results in tasks_run(plugin, tasks, start_within_seconds=max(0.0, start_within)):
         arrived = datetime.now(UTC)
+        _remember(by_request, results)
         yield [
             poll_report(by_request[result.request_id].pinged, result, started=started, arrived=arrived)
             for result in results
@@ -89,7 +90,14 @@ def _task(request_id: str, job: _Job, secrets: dict[int, dict[str, Any]]) -> Tas
         credentials=secrets[job.device.credential_profile_id],
         timeout_seconds=settings.NMS_PLUGIN_TIMEOUT_SECONDS,
         device_id=job.device.device_id,
+        remembered=job.device.remembered,
     )
+
+
+def _remember(jobs: Mapping[str, _Job], results: Sequence[Result]) -> None:
+    for result in results:
+        if result.remember:
+            device_remember(device_id=jobs[result.request_id].device.device_id, facts=result.remember)
 
 
 def _take_off(jobs: Sequence[_Job], reason: str) -> list[Report]:

@@ -17,13 +17,14 @@ from health.services import FailedSlot, failures_record, successes_record
 from polling.claim import slots_reset
 from polling.errors import RunnerClosed
 from polling.models import VerdictKind
-from polling.outage import message_kept_on
+from polling.outage import REDIS_AWAY, message_kept_on
 from polling.parking import MAX_KILLS, kills_counted, message_park
 from polling.pinger import ping_slots
 from polling.poller import poll_slots
 from polling.scheduler import tick
 from polling.slots import PingedSlot, Report, Slot
 from polling.store import reports_store
+from polling.trial import trial_run
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +56,15 @@ def ping_task(slots: Sequence[Sequence[int]]) -> None:
 
 @shared_task(name="polling.poll", ignore_result=True)
 def poll_task(plugin_id: str, slots: Sequence[Sequence[Any]]) -> None:
-    with message_kept_on(*AWAY, RunnerClosed):
+    with message_kept_on(*AWAY, *REDIS_AWAY, RunnerClosed):
         for reports in poll_slots(plugin_id, [PingedSlot(*slot) for slot in slots]):
             hand_over(reports)
+
+
+@shared_task(name="polling.try_credential", ignore_result=True, acks_late=False)
+def try_credential_task(trial_id: str, profile_id: int, target: str, port: int) -> None:
+    """At most once: whoever asked has gone by the time a lost one would come again."""
+    trial_run(trial_id, profile_id, target, port)
 
 
 @shared_task(name="polling.store", ignore_result=True, bind=True)

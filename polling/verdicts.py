@@ -59,7 +59,8 @@ def _failure(pinged: PingedSlot, result: Result, started: datetime, duration_ms:
         attempted=result.was_attempted,
         error_code=code.value,
         error=result.error,
-        is_counting=code not in NOT_COUNTING,
+        # A login that was not even tried, because the account is left alone, says nothing new of the device.
+        is_counting=result.was_attempted and code not in NOT_COUNTING,
     )
 
 

@@ -86,6 +86,7 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
             "discovery_profile_id",
             "polling_interval_seconds",
             "should_ping",
+            "remembered",
             "status",
             "status_reason",
             "status_since",
@@ -95,7 +96,7 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
             "created_at",
             "updated_at",
         )
-        read_only_fields = ("status_reason", "status_since")
+        read_only_fields = ("remembered", "status_reason", "status_since")
         extra_kwargs = {"polling_interval_seconds": {"required": False}, "should_ping": {"required": False}}
         validators: list[Any] = []  # a taken address is the database's to find, as a 409
 
@@ -147,6 +148,19 @@ def port_check(plugin_id: str, port: int) -> None:
     wrong = port_error(plugin_id, port)
     if wrong:
         raise serializers.ValidationError({"port": [wrong]})
+
+
+class PluginSerializer(serializers.Serializer[Any]):
+    """What a manifest declares; a form for credentials can be built from the schema."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    version = serializers.CharField()
+    default_port = serializers.IntegerField()
+    modes = serializers.ListField(child=serializers.CharField())
+    credential_schema = serializers.JSONField(
+        help_text="JSON Schema, draft 2020-12, of a credential's payload."
+    )
 
 
 class ProvisionSerializer(serializers.Serializer[Any]):

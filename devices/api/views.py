@@ -2,20 +2,22 @@
 
 from django.http import Http404
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ModelViewSet
+from rest_framework.viewsets import ModelViewSet, ViewSet
 
 from devices import services
 from devices.api.serializers import (
     CredentialSerializer,
     DeviceSerializer,
+    PluginSerializer,
     ProvisionedSerializer,
     ProvisionSerializer,
 )
 from devices.models import CredentialProfile, Device
+from devices.plugins import plugin_find, plugin_ids, registry
 from nms_project.filters import AddressFilter, IdFilter, IntegerFilter
 
 
@@ -27,6 +29,27 @@ class CredentialViewSet(ModelViewSet[CredentialProfile]):
     filterset_fields = ("protocol", "name")
     search_fields = ("name", "description")
     ordering_fields = ("id", "name", "protocol", "created_at", "updated_at")
+
+
+class PluginViewSet(ViewSet):
+    """The plugins of this installation, with the schema of their credentials."""
+
+    serializer_class = PluginSerializer
+    lookup_value_regex = r"\w+"
+
+    @extend_schema(responses=PluginSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        plugins = registry().plugins
+        return Response(PluginSerializer([plugins[name] for name in plugin_ids()], many=True).data)
+
+    @extend_schema(
+        responses=PluginSerializer, parameters=[OpenApiParameter("id", str, OpenApiParameter.PATH)]
+    )
+    def retrieve(self, request: Request, pk: str) -> Response:
+        plugin = plugin_find(pk)
+        if plugin is None:
+            raise Http404
+        return Response(PluginSerializer(plugin).data)
 
 
 class DeviceFilter(filters.FilterSet):
@@ -48,6 +71,14 @@ class DeviceViewSet(ModelViewSet[Device]):
     filterset_class = DeviceFilter
     search_fields = ("hostname", "ip_address")
     ordering_fields = ("id", "hostname", "ip_address", "status", "status_since", "created_at", "updated_at")
+
+    @extend_schema(request=None, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def forget(self, request: Request, pk: str) -> Response:
+        """Drops what is remembered of the device, such as its host key: the next poll learns it anew."""
+        if not services.device_forget(device_id=self.get_object().pk):
+            raise Http404
+        return Response(status=204)
 
     @extend_schema(request=ProvisionSerializer, responses={202: ProvisionedSerializer})
     @action(detail=True, methods=["post"])

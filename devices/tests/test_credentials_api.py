@@ -76,7 +76,7 @@ def test_a_change_of_the_name_never_brings_an_old_secret_back(
 @pytest.mark.parametrize(
     ("body", "field", "words"),
     [
-        ({"protocol": "telnet", "payload": {}}, "protocol", "The known ones are: icmp, winrm"),
+        ({"protocol": "telnet", "payload": {}}, "protocol", "The known ones are: icmp, snmp, ssh, winrm"),
         ({"protocol": "winrm"}, "payload", "needs its payload"),
         ({"protocol": "winrm", "payload": {"username": "x"}}, "payload", "missing password"),
         ({"protocol": "winrm", "payload": "no json"}, "payload", "Must be a JSON object"),

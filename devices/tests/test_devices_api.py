@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 
 from devices.api.serializers import DeviceSerializer
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
+from devices.services import device_remember
 
 URL = "/api/v1/devices"
 pytestmark = pytest.mark.django_db
@@ -217,3 +218,18 @@ def test_the_answer_shows_the_moved_slot(api: APIClient, device: Device) -> None
 def test_deleted(api: APIClient, device: Device) -> None:
     assert api.delete(f"{URL}/{device.pk}").status_code == 204
     assert not PollState.objects.filter(device_id=device.pk).exists()
+
+
+def test_what_is_remembered_is_shown_kept_and_forgotten(api: APIClient, device: Device) -> None:
+    device_remember(device_id=device.pk, facts={"host_key": "first"})
+    device_remember(device_id=device.pk, facts={"host_key": "second", "more": "x"})
+    url = f"{URL}/{device.pk}"
+    assert api.get(url).json()["remembered"] == {"host_key": "first", "more": "x"}
+    assert api.patch(url, {"remembered": {"host_key": "forged"}}).json()["remembered"]["host_key"] == "first"
+    assert api.post(f"{url}/forget").status_code == 204
+    assert api.get(url).json()["remembered"] == {}
+
+
+def test_forgetting_for_a_device_that_is_not_there(api: APIClient) -> None:
+    assert api.post(f"{URL}/12345/forget").status_code == 404
+    device_remember(device_id=12345, facts={"a": "b"})

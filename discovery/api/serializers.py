@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.db import transaction
 from rest_framework import serializers
 
 from devices.api.serializers import port_check
@@ -10,7 +11,17 @@ from devices.models import CredentialProfile
 from devices.plugins import plugin_find
 from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
+from discovery.services import fallbacks_check, fallbacks_set
 from discovery.targets import target_check
+
+
+class FallbackIdsField(serializers.ListField):
+    """Ids of credential profiles, in the order in which they are tried."""
+
+    child = serializers.PrimaryKeyRelatedField(queryset=CredentialProfile.objects.all())
+
+    def to_representation(self, data: Any) -> list[int]:
+        return [fallback.credential_profile_id for fallback in data.all()]
 
 
 class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
@@ -19,6 +30,7 @@ class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
         queryset=CredentialProfile.objects.all(),
         pk_field=serializers.IntegerField(),
     )
+    fallback_credential_profile_ids = FallbackIdsField(source="fallback_credentials", required=False)
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
 
     class Meta:
@@ -29,6 +41,7 @@ class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
             "target",
             "port",
             "credential_profile_id",
+            "fallback_credential_profile_ids",
             "ping_first",
             "auto_provision",
             "polling_interval_seconds",
@@ -51,10 +64,26 @@ class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
             attrs["port"] = plugin.default_port if plugin else 0
         if "port" in attrs or "credential_profile" in attrs:
             port_check(credential.protocol, attrs.get("port", getattr(self.instance, "port", 0)))
+        fallbacks = attrs.get("fallback_credentials")
+        if fallbacks is None and self.instance is not None:
+            fallbacks = self.instance.credential_profiles()[1:]
+        fallbacks_check(credential, fallbacks or [])
         return attrs
 
+    @transaction.atomic
+    def create(self, validated_data: dict[str, Any]) -> DiscoveryProfile:
+        fallbacks = validated_data.pop("fallback_credentials", [])
+        profile = super().create(validated_data)
+        fallbacks_set(profile, fallbacks)
+        return profile
+
+    @transaction.atomic
     def update(self, instance: DiscoveryProfile, validated_data: dict[str, Any]) -> DiscoveryProfile:
-        return row_update(instance, **validated_data)
+        fallbacks = validated_data.pop("fallback_credentials", None)
+        profile = row_update(instance, **validated_data)
+        if fallbacks is not None:
+            fallbacks_set(profile, fallbacks)
+        return profile
 
 
 class DiscoveryRunSerializer(serializers.ModelSerializer[DiscoveryRun]):

@@ -41,7 +41,7 @@ class DiscoveryRunFilter(filters.FilterSet):
 class DiscoveryProfileViewSet(ModelViewSet[DiscoveryProfile]):
     """What to look for, where, and what becomes of it."""
 
-    queryset = DiscoveryProfile.objects.all()
+    queryset = DiscoveryProfile.objects.prefetch_related("fallback_credentials")
     serializer_class = DiscoveryProfileSerializer
     filterset_class = DiscoveryProfileFilter
     search_fields = ("name", "target")

@@ -99,3 +99,68 @@ def test_needs_a_login(anonymous: APIClient, profile: DiscoveryProfile) -> None:
     for path in (URL, RUNS, f"{URL}/{profile.pk}"):
         assert anonymous.get(path).status_code == 401
     assert anonymous.post(f"{URL}/{profile.pk}/run").status_code == 401
+
+
+def another(name: str, protocol: str = "winrm") -> CredentialProfile:
+    return CredentialProfile.objects.create(name=name, protocol=protocol, encrypted_payload="x")
+
+
+def test_further_credentials_in_their_order(api: APIClient, profile: DiscoveryProfile) -> None:
+    first, second = another("a"), another("b")
+    url = f"{URL}/{profile.pk}"
+    shown = api.patch(url, {"fallback_credential_profile_ids": [second.pk, first.pk]}).json()
+    assert shown["fallback_credential_profile_ids"] == [second.pk, first.pk]
+    # A change of something else keeps them.
+    assert api.patch(url, {"name": "home"}).json()["fallback_credential_profile_ids"] == [second.pk, first.pk]
+    assert (
+        api.patch(url, {"fallback_credential_profile_ids": []}).json()["fallback_credential_profile_ids"]
+        == []
+    )
+
+
+def test_created_with_further_credentials(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    other = another("a")
+    sent = {
+        "name": "n",
+        "target": "10.0.0.1",
+        "credential_profile_id": winrm_credential.pk,
+        "fallback_credential_profile_ids": [other.pk],
+    }
+    answer = api.post(URL, sent)
+    assert answer.status_code == 201
+    assert answer.json()["fallback_credential_profile_ids"] == [other.pk]
+    assert api.delete(f"/api/v1/credentials/{other.pk}").status_code == 409
+    assert api.patch(f"/api/v1/credentials/{other.pk}", {"protocol": "ssh"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda own: [own.pk], "tried once"),
+        (lambda own: [another("a").pk] * 2, "tried once"),
+        (lambda own: [another("a", "ssh").pk], "All must be for 'winrm'"),
+        (lambda own: [another(str(number)).pk for number in range(5)], "At most 4"),
+        (lambda own: [12345], "does not exist"),
+        (lambda own: "x", "Expected a list"),
+    ],
+)
+def test_further_credentials_that_cannot_be_tried(
+    api: APIClient, profile: DiscoveryProfile, make: Any, words: str
+) -> None:
+    sent = {"fallback_credential_profile_ids": make(profile.credential_profile)}
+    answer = api.patch(f"{URL}/{profile.pk}", sent)
+    assert answer.status_code == 400
+    assert words in str(answer.json()["error"]["fields"])
+
+
+def test_the_list_costs_the_same_however_many_profiles_have_further_credentials(
+    api: APIClient, profile: DiscoveryProfile, django_assert_num_queries: Any
+) -> None:
+    services.fallbacks_set(profile, [another("a")])
+    for number in range(5):
+        copy = DiscoveryProfile.objects.create(
+            name=str(number), target="10.0.0.1", port=1, credential_profile=profile.credential_profile
+        )
+        services.fallbacks_set(copy, [another(f"b{number}")])
+    with django_assert_num_queries(3):
+        assert api.get(URL).json()["count"] == 6

@@ -261,3 +261,82 @@ def test_a_deleted_run_is_passed_over(profile: Profile) -> None:
     run.delete()
     sweep(pk, 0, 6)
     assert not Device.objects.exists()
+
+
+# Each host takes one password: its address's last digits.
+KEYED = """#!/usr/bin/env python3
+import json, sys
+results = []
+for task in json.load(sys.stdin):
+    last = task["target"].rpartition(".")[2]
+    result = {"request_id": task["request_id"], "success": task["credentials"]["password"] == last}
+    if result["success"]:
+        result |= {"hostname": "host-" + last, "remember": {"host_key": "key-of-" + last}}
+    else:
+        result |= {"error_code": "timeout" if last == "19" else "auth", "error": "not this one"}
+    results.append(result)
+print(json.dumps(results))
+"""
+
+
+def credential(password: str) -> CredentialProfile:
+    return CredentialProfile.objects.create(
+        name=f"password {password}",
+        protocol="made",
+        encrypted_payload=payload_encrypt({"username": "root", "password": password}),
+    )
+
+
+def keyed(profile: Profile, settings: Any, target: str, passwords: list[str]) -> DiscoveryProfile:
+    (settings.NMS_PLUGINS_DIR / "made" / "run").write_text(KEYED)
+    first, *others = [credential(password) for password in passwords]
+    made = profile(target=target, credential_profile=first)
+    services.fallbacks_set(made, others)
+    return made
+
+
+def test_credentials_are_tried_in_order_and_the_one_that_worked_is_stored(
+    profile: Profile, settings: Any
+) -> None:
+    made = keyed(profile, settings, "127.20.0.11-14", ["11", "12", "13"])
+    run = start(made)
+    drain(run)
+    found = {device.hostname: device for device in Device.objects.select_related("credential_profile")}
+    assert {name: device.credential_profile.name for name, device in found.items()} == {
+        "host-11": "password 11",
+        "host-12": "password 12",
+        "host-13": "password 13",
+    }
+    assert found["host-12"].remembered == {"host_key": "key-of-12"}
+    refused = run.results.get(outcome=Outcome.FAILED)
+    assert refused.error_code == "auth"
+    assert refused.error == (
+        "password 11: not this one; password 12: not this one; password 13: not this one"
+    )
+
+
+def test_no_account_is_tried_more_often_than_allowed(profile: Profile, settings: Any) -> None:
+    """Five passwords for the same user name on one host: three are tried."""
+    run = start(keyed(profile, settings, "127.20.0.11", ["1", "2", "3", "4", "11"]))
+    drain(run)
+    (result,) = run.results.all()
+    assert (result.outcome, result.error_code) == (Outcome.FAILED, "auth")
+    assert result.error.count("not this one") == 3
+    assert result.error.count("not attempted") == 2
+
+
+@pytest.mark.parametrize(("is_silent", "hosts"), [(False, 0), (True, 1)])
+def test_a_silent_host_is_asked_again_where_wrong_credentials_are_silent(
+    profile: Profile, settings: Any, is_silent: bool, hosts: int
+) -> None:
+    made = keyed(profile, settings, "127.20.0.19", ["1", "19"])
+    manifest = settings.NMS_PLUGINS_DIR / "made" / "manifest.json"
+    if is_silent:
+        manifest.write_text(manifest.read_text().replace("{", '{"wrong_credentials_are_silent": true, ', 1))
+    drain(start(made))
+    assert Device.objects.count() == hosts
+
+
+def test_chunks_are_smaller_with_more_credentials(profile: Profile, settings: Any) -> None:
+    run = start(keyed(profile, settings, "127.20.0.0/20", ["1", "2"]))
+    assert services.chunk_next(run.pk) == range(128)

@@ -217,3 +217,31 @@ def test_no_message_holds_a_credential(device: Device) -> None:
     queues: list[Any] = [redis_client().lrange(name, 0, -1) for name in ("poll.0", "poll.1")]
     (raw,) = queues[0] + queues[1]
     assert b"s3cret" not in raw + base64.b64decode(json.loads(raw)["body"])
+
+
+REMEMBERING = """#!/usr/bin/env python3
+import json, sys
+results = []
+for task in json.load(sys.stdin):
+    known = task["remembered"]
+    result = {"request_id": task["request_id"], "success": True, "data": known}
+    if not known:
+        result["remember"] = {"host_key": "key-1", "other": "x" * 10}
+    results.append(result)
+print(json.dumps(results))
+"""
+
+
+def test_what_a_plugin_remembers_is_kept_with_the_device_and_sent_again(
+    device: Device, tmp_path: Path, settings: Any
+) -> None:
+    install(tmp_path, settings, REMEMBERING)
+    (first,) = poll(leased(device))
+    assert first.document == "{}"
+    device.refresh_from_db()
+    assert device.remembered == {"host_key": "key-1", "other": "x" * 10}
+    PollState.objects.filter(device=device).update(
+        lease_due_at=None, leased_until=None, next_poll_at=database_now()
+    )
+    (second,) = poll(leased(device))
+    assert json.loads(second.document or "") == device.remembered
