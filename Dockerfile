@@ -2,7 +2,7 @@
 FROM python:3.11-slim-bookworm
 
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends fping libcap2-bin \
+    && apt-get install -y --no-install-recommends fping jq libcap2-bin \
     && setcap cap_net_raw+ep /usr/bin/fping \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --create-home --home-dir /home/nms nms

@@ -74,7 +74,7 @@ def load(directory: Path) -> Registry:
     manifests = sorted(directory.glob(f"*/{MANIFEST}"))
     for manifest in manifests:
         try:
-            plugin = _read(manifest)
+            plugin = read(manifest.parent)
         except ValueError as error:
             problems.append(Problem(manifest.parent, str(error)))
             continue
@@ -85,8 +85,9 @@ def load(directory: Path) -> Registry:
     return Registry(plugins, problems)
 
 
-def _read(manifest: Path) -> Plugin:
-    """Raises ValueError with a reason that names the field at fault."""
+def read(folder: Path) -> Plugin:
+    """The plugin of one folder. Raises ValueError with a reason that names the field at fault."""
+    manifest = folder / MANIFEST
     try:
         fields = json.loads(manifest.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -146,11 +146,16 @@ class Client:
 
     async def _try(self, ask: Callable[[SnmpSession], Awaitable[Answer]]) -> Answer:
         for attempt in range(1, TRIES + 1):
+            started = time.monotonic()
             try:
                 session = await self._open()
                 self._asked_at = time.monotonic()
                 return await ask(session)
             except TimeoutError:
+                if time.monotonic() - started < self._try_seconds / 2:
+                    # What gufo-snmp makes of a closed port, whose host says so at once (ICMP port
+                    # unreachable).
+                    raise ConnectionRefusedError from None
                 if attempt == TRIES:
                     raise
         raise AssertionError("unreachable")

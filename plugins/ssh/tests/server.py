@@ -7,13 +7,18 @@ alone. Without root it can only log in whoever runs the tests, by key.
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import bcrypt
+
+from bench.measure import descendants
 from plugins.tests.daemons import end, environment, program
 
 PORT = 12222
@@ -109,9 +114,9 @@ class Server:
 
     def _end_sessions(self, pid: int) -> None:
         """Each connection is a child in a session of its own."""
-        for child in _children(pid):
-            subprocess.run(["pkill", "-9", "-P", str(child)], check=False)
-            subprocess.run(["kill", "-9", str(child)], check=False, capture_output=True)
+        for child in descendants(pid):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
     def _answers(self) -> bool:
         try:
@@ -153,14 +158,7 @@ class Server:
         noisy.chmod(0o755)
 
     def _write_accounts(self) -> None:
-        hashed = subprocess.run(
-            ["openssl", "passwd", "-6", "-stdin"],
-            input=PASSWORD.encode(),
-            capture_output=True,
-            check=True,
-            timeout=20,
-        )
-        password = hashed.stdout.decode().strip()
+        password = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
         passwd = ["root:x:0:0::/root:/bin/sh", "sshd:x:105:65534::/run/sshd:/usr/sbin/nologin"]
         shadow = ["root:*:19000::::::", "sshd:*:19000::::::"]
         for number, (name, shell) in enumerate(ACCOUNTS.items()):
@@ -187,8 +185,3 @@ class Server:
         if IS_ROOT:
             lines += ["Match User busy", f"SetEnv PATH={self.folder}/busybox"]
         return "\n".join(lines) + "\n"
-
-
-def _children(pid: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, check=False, timeout=10)
-    return [int(line) for line in found.stdout.split()]
