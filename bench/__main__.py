@@ -10,7 +10,7 @@ from rich.console import Console
 from bench.measure import Report
 from nms_project.stack.live import live_stack
 
-NAMES = ("claim", "ping", "store", "winrm", "pipeline-winrm", "pipeline-ping")
+NAMES = ("claim", "ping", "store", "winrm", "winrm-soak", "snmp", "ssh", "pipeline-winrm", "pipeline-ping")
 
 
 def main(wanted: list[str]) -> int:
@@ -25,13 +25,25 @@ def main(wanted: list[str]) -> int:
         os.environ.update(stack.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "nms_project.settings"
         django.setup()
-        from bench import claim, ping, pipeline, store, winrm  # they need Django's models
+        from bench import (  # they need Django's models
+            claim,
+            ping,
+            pipeline,
+            snmp,
+            ssh,
+            store,
+            winrm,
+            winrm_soak,
+        )
 
         runs: dict[str, Callable[[], Report]] = {
             "claim": claim.run,
             "ping": ping.run,
             "store": store.run,
             "winrm": winrm.run,
+            "winrm-soak": winrm_soak.run,
+            "snmp": snmp.run,
+            "ssh": ssh.run,
             "pipeline-winrm": lambda: pipeline.run_winrm(stack),
             "pipeline-ping": lambda: pipeline.run_ping(stack),
         }

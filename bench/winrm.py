@@ -1,93 +1,86 @@
-"""WinRM in stream mode beside the loop one would write first: a pywinrm session for every poll."""
+"""WinRM by each way to collect, beside the loop one would write first: a pywinrm session for every poll."""
 
-import os
 import time
+from typing import Any
 
 import winrm
 
-from bench.measure import Report, command_line, cpu_seconds, descendants, resident_mib
-from devices.plugins import registry
+from bench.measure import Report
+from bench.plugin import ON_HOSTS_CORE, Cost, PluginBench, on_plugin_core
 from plugins.contract import Task
 from plugins.winrm.powershell import once
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
-from polling.stream import StreamRunner
 
 HOSTS = 150
 ROUNDS = 20
 NAIVE_POLLS = 100
 PASSWORD = "bench"
 PORT = 5985
+# (credential's `collect`, the most round trips a poll may take)
+WAYS = (("powershell", 3), ("powershell_process", 3), ("cim", None))
 
 
 def run() -> Report:
     config = FleetConfig(network="127.31.0.0/16", count=HOSTS, password=PASSWORD, latency_seconds=0.05)
-    with Simulator(config, command_prefix=("taskset", "-c", "0")) as simulator:
-        os.sched_setaffinity(0, {1})
-        try:
-            naive_rate, naive_cpu = _naive(config.addresses())
-            return _stream(simulator, naive_rate, naive_cpu)
-        finally:
-            os.sched_setaffinity(0, {0, 1})
-
-
-def _stream(simulator: Simulator, naive_rate: float, naive_cpu: float) -> Report:
-    addresses = simulator.config.addresses()
-    runner = StreamRunner(registry().plugins["winrm"], in_flight=HOSTS, silence_seconds=30)
-    _round(runner, addresses)  # logins and shells
-    (plugin,) = _plugin_pids()
-    before, counters = cpu_seconds(plugin), simulator.counters()
-    started = time.perf_counter()
-    for _ in range(ROUNDS):
-        _round(runner, addresses)
-    elapsed = time.perf_counter() - started
-    cpu, after = cpu_seconds(plugin) - before, simulator.counters()
-    memory = resident_mib(plugin)
-    runner.close()
-    closed = simulator.counters()
     polls = HOSTS * ROUNDS
-    report = Report(
-        "winrm",
-        f"NTLM with encryption, {HOSTS} hosts, {polls:,} polls; plugin on one core, hosts on the other",
+    setting = (
+        f"NTLM with encryption, {HOSTS} hosts, {polls:,} polls each way; plugin and hosts on a core each"
     )
-    report.add("polls a second beside a naive pywinrm loop", polls / elapsed / naive_rate, "ratio")
-    report.add("CPU a poll beside a naive pywinrm loop", cpu / polls / naive_cpu, "ratio")
-    report.add("plugin CPU a poll", cpu / polls * 1e3, "ms", at_most=2)
-    report.add("round trips a poll", (after["requests"] - counters["requests"]) / polls, "", at_most=3)
-    report.add("logins in steady state", after["logins"] - counters["logins"], "", at_most=0)
-    report.add(
-        "shells opened in steady state", after["shells_opened"] - counters["shells_opened"], "", at_most=0
-    )
-    report.add("shells left at the end", closed["shells_opened"] - closed["shells_closed"], "", at_most=0)
-    report.add("polls a second", polls / elapsed, "1/s")
-    report.add("plugin memory", memory, "MiB")
-    report.add("naive loop, polls a second", naive_rate, "1/s")
-    report.add("naive loop, CPU a poll", naive_cpu * 1e3, "ms")
+    report = Report("winrm", setting)
+    with Simulator(config, command_prefix=ON_HOSTS_CORE) as simulator, on_plugin_core():
+        naive = _naive(config.addresses())
+        for way, most in WAYS:
+            _way(report, simulator, way, most, naive)
+    report.add("naive loop, polls a second", 1 / naive.wall, "1/s")
+    report.add("naive loop, CPU a poll", naive.cpu * 1e3, "ms")
     return report
 
 
-def _round(runner: StreamRunner, addresses: list[str]) -> None:
-    secret = {"username": "monitor", "password": PASSWORD}
-    tasks = [Task(address, address, PORT, secret, 20) for address in addresses]
-    for results in runner.run(tasks, start_within_seconds=20):
-        for result in results:
-            assert result.success, result.error
+def _way(report: Report, simulator: Simulator, way: str, most: int | None, naive: Cost) -> None:
+    secret = {"username": "monitor", "password": PASSWORD, "collect": way}
+    tasks = [Task(address, address, PORT, secret, 20) for address in simulator.config.addresses()]
+    bench = PluginBench("winrm", in_flight=HOSTS)
+    start = simulator.counters()
+    bench.round(tasks)  # logins, shells, first readings
+    before = simulator.counters()
+    cost = bench.measure(tasks, rounds=ROUNDS)
+    steady = _difference(simulator.counters(), before)
+    bench.runner.close()
+    whole = _difference(simulator.counters(), start)
+    polls = HOSTS * ROUNDS
+    is_default = way == "powershell"
+    report.add(f"{way}: polls a second beside the naive loop", naive.wall / cost.wall, "ratio")
+    report.add(f"{way}: CPU a poll beside the naive loop", cost.cpu / naive.cpu, "ratio")
+    report.add(f"{way}: plugin CPU a poll", cost.cpu * 1e3, "ms", at_most=2 if is_default else None)
+    report.add(f"{way}: round trips a poll", steady["requests"] / polls, "", at_most=most)
+    report.add(f"{way}: bytes sent a poll", steady["received_bytes"] / polls, "B")
+    report.add(f"{way}: bytes received a poll", steady["sent_bytes"] / polls, "B")
+    most_processes = {"powershell": 0, "powershell_process": 1, "cim": 0}[way]
+    report.add(f"{way}: processes started a poll", steady["processes"] / polls, "", at_most=most_processes)
+    report.add(
+        f"{way}: logins and shells in steady state", steady["logins"] + steady["shells_opened"], "", at_most=0
+    )
+    report.add(
+        f"{way}: shells left at the end", whole["shells_opened"] - whole["shells_closed"], "", at_most=0
+    )
+    report.add(f"{way}: plugin memory", cost.mib, "MiB")
 
 
-def _plugin_pids() -> list[int]:
-    return [pid for pid in descendants(os.getpid()) if b"winrm-plugin" in command_line(pid)]
+def _difference(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    return {name: after[name] - before[name] for name in after}
 
 
-def _naive(addresses: list[str]) -> tuple[float, float]:
-    """(polls a second, CPU seconds a poll)"""
+def _naive(addresses: list[str]) -> Cost:
     executable, arguments = once()
     started, before = time.perf_counter(), time.process_time()
     for number in range(NAIVE_POLLS):
-        session = winrm.Session(
+        session: Any = winrm.Session(
             f"http://{addresses[number % len(addresses)]}:{PORT}/wsman",
             auth=("monitor", PASSWORD),
             transport="ntlm",
         )
         answer = session.run_cmd(executable, arguments)
         assert answer.status_code == 0
-    return NAIVE_POLLS / (time.perf_counter() - started), (time.process_time() - before) / NAIVE_POLLS
+    wall, cpu = time.perf_counter() - started, time.process_time() - before
+    return Cost(wall / NAIVE_POLLS, cpu / NAIVE_POLLS, 0)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -39,8 +39,14 @@ class Agent:
     """A context manager. With `values` (by OID) the agent has these instead of the machine's own."""
 
     def __init__(
-        self, address: str, *, values: Mapping[str, Value] | None = None, name: str = "agent"
+        self,
+        address: str,
+        *,
+        values: Mapping[str, Value] | None = None,
+        name: str = "agent",
+        prefix: Sequence[str] = (),
     ) -> None:
+        self._prefix = prefix  # for example ("taskset", "-c", "0")
         self.address = address
         self.name = name
         self._values = values
@@ -68,6 +74,7 @@ class Agent:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [
+                    *self._prefix,
                     program("usr/sbin/snmpd"),
                     "-f",
                     "-Lo",

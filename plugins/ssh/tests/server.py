@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -39,8 +40,9 @@ ACCOUNTS = {
 class Server:
     """A context manager."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, prefix: Sequence[str] = ()) -> None:
         self.address = address
+        self._prefix = prefix  # for example ("taskset", "-c", "0")
         self.folder = Path(tempfile.mkdtemp(prefix="nms-sshd-"))
         self.folder.chmod(0o755)
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +90,7 @@ class Server:
             command = ["unshare", "--mount", "sh", "-e", str(self.folder / "run")]
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                command,
+                [*self._prefix, *command],
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
