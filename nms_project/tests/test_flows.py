@@ -9,6 +9,11 @@ import pytest
 import requests
 
 from nms_project.stack.live import LiveStack, live_stack, wait_until
+from plugins.snmp.tests.agents import PORT as SNMP_PORT
+from plugins.snmp.tests.agents import Agent
+from plugins.ssh.tests.server import PORT as SSH_PORT
+from plugins.ssh.tests.server import USER as SSH_USER
+from plugins.ssh.tests.server import Server
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Fault
@@ -178,3 +183,85 @@ def test_no_secret_is_in_a_log_a_message_an_argument_or_an_environment(
             plugins += 1
             assert b"NMS_" not in environment
     assert plugins >= 1
+
+
+def test_a_credential_is_tried_and_the_reason_told_in_words(stack: LiveStack, simulator: Simulator) -> None:
+    good, wrong, forbidden, broken, gone = simulator.config.addresses()[:5]
+    simulator.set_faults(
+        {
+            wrong: Fault.WRONG_PASSWORD,
+            forbidden: Fault.ACCESS_DENIED,
+            broken: Fault.NON_JSON,
+            gone: Fault.GONE,
+        }
+    )
+    plain = stack.client.post("credentials", CREDENTIAL)
+    tls = stack.client.post(
+        "credentials",
+        {**CREDENTIAL, "name": "TLS", "payload": {**CREDENTIAL["payload"], "scheme": "https"}},  # type: ignore[dict-item]
+    )
+
+    def tried(target: str, credential: Any = plain) -> str:
+        answer = stack.client.post(f"credentials/{credential['id']}/test", {"target": target})
+        return f"{answer['error_code'] or 'ok'}: {answer['message']}"
+
+    assert tried(good) == "ok: the login works, and the target answers"
+    for target, words in (
+        (wrong, "auth: the host refused the login"),
+        (forbidden, "auth: access denied: the login is right, the account lacks rights"),
+        (broken, "script: the script's output is not JSON"),
+        (gone, "refused: nothing listens on the port"),
+        ("no-such-host.invalid", "unreachable: the name does not resolve (DNS)"),
+    ):
+        assert tried(target).startswith(words), tried(target)
+    assert tried(good, tls).startswith("protocol: TLS failed")
+
+
+def test_snmp_and_ssh_from_discovery_to_a_metric(stack: LiveStack) -> None:
+    with Agent("127.60.2.1", name="router-1") as agent, Server("127.60.2.2") as server:
+        snmp = stack.client.post(
+            "credentials", {"name": "snmp", "protocol": "snmp", "payload": {"community": "public"}}
+        )
+        wrong = stack.client.post(
+            "credentials", {"name": "other", "protocol": "snmp", "payload": {"community": "wrong"}}
+        )
+        ssh = stack.client.post(
+            "credentials",
+            {
+                "name": "ssh",
+                "protocol": "ssh",
+                "payload": {
+                    "username": SSH_USER,
+                    "private_key": server.key,
+                    "host_key_policy": "trust_on_first_use",
+                },
+            },
+        )
+        common = {"auto_provision": True, "polling_interval_seconds": 10}
+        for body in (
+            {
+                "name": "snmp",
+                "target": agent.address,
+                "port": SNMP_PORT,
+                "credential_profile_id": wrong["id"],
+                "fallback_credential_profile_ids": [snmp["id"]],
+            },
+            {"name": "ssh", "target": server.address, "port": SSH_PORT, "credential_profile_id": ssh["id"]},
+        ):
+            profile = stack.client.post("discovery_profiles", {**body, **common})
+            stack.client.post(f"discovery_profiles/{profile['id']}/run", {})
+        wait_until(lambda: stack.client.get("devices")["count"] == 2, 40)
+        router, host = sorted(stack.client.every("devices"), key=lambda device: str(device["plugin_id"]))
+        assert (router["hostname"], router["credential_profile_id"]) == ("router-1", snmp["id"])
+        assert host["remembered"] == {"host_key": server.host_key}
+
+        def values(path: str) -> list[Any]:
+            query = {"device_ids": [router["id"], host["id"]], "path": path, "limit": 1}
+            return [
+                row["results"][0]["value"] for row in stack.client.post("metrics", query) if row["results"]
+            ]
+
+        wait_until(lambda: len(values("network.total.rx")) == 2, 60)
+        assert all(value > 0 for value in values("memory.total"))
+        logs = stack.logs()
+        assert server.key.splitlines()[1] not in logs

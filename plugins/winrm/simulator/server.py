@@ -48,6 +48,7 @@ REASONS = {
     405: "Method Not Allowed",
     503: "Service Unavailable",
 }
+TLS_HANDSHAKE = b"\x16"
 SOAP_TYPE = "application/soap+xml;charset=UTF-8"
 
 
@@ -75,6 +76,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
+        if self.buffer.startswith(TLS_HANDSHAKE) and self.transport:
+            self._send(400)  # in plain text, as HTTP.sys does on a port without TLS
+            self.transport.close()
+            return
         head_end = self.buffer.find(b"\r\n\r\n")
         if head_end < 0:
             return
