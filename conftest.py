@@ -14,6 +14,12 @@ from devices.services import device_create
 from nms_project.redis_client import redis_client
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first: a worker that takes one up last would keep everybody waiting."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _empty_redis() -> Iterator[None]:
     yield

@@ -93,7 +93,7 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
     list_filter = ("status", "plugin_id", "should_ping")
     list_select_related = ("poll_state",)
     search_fields = ("hostname", "ip_address")
-    actions = ("provision", "deactivate")
+    actions = ("provision", "deactivate", "forget")
     readonly_fields: ClassVar[tuple[str, ...]] = (
         "status",
         "status_reason",
@@ -101,6 +101,7 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
         "last_verdict",
         "last_polled_at",
         "next_poll_at",
+        "remembered",
     )
     inlines = (StatusChangeInline,)
 
@@ -149,6 +150,11 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
             for pk in queryset.values_list("pk", flat=True)
         )
         self.message_user(request, f"{done} device(s) are polled from now on.", messages.SUCCESS)
+
+    @admin.action(description="Forget what is remembered, such as the host key")
+    def forget(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        done = sum(services.device_forget(device_id=pk) for pk in queryset.values_list("pk", flat=True))
+        self.message_user(request, f"{done} device(s) learn it anew with their next poll.", messages.SUCCESS)
 
     @admin.action(description="Deactivate: stop polling")
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:

@@ -149,13 +149,13 @@ def test_redis_emptied_polling_goes_on(stack: LiveStack, simulator: Simulator) -
 def test_postgresql_stopped_for_30_seconds_loses_no_sample_taken(
     stack: LiveStack, simulator: Simulator
 ) -> None:
-    before = simulator.counters()["commands"]
+    before = simulator.polls()
     stack.add_devices(CREDENTIAL, simulator.config.addresses())
     wait_until(lambda: stack.count(SAMPLES) >= 20, 40)
     stack.postgres.stop()
     time.sleep(30)
     stack.postgres.start()
-    taken = simulator.counters()["commands"] - before
+    taken = simulator.polls() - before
     wait_until(lambda: stack.count(SAMPLES) >= taken, 60)
     after = stack.count(SAMPLES)
     wait_until(lambda: stack.count(SAMPLES) >= after + 20, 60)

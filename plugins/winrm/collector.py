@@ -54,6 +54,10 @@ class Memory:
         self.counters: Recent[Counters] = Recent(REMEMBERED_HOSTS)
         self.ways: Recent[tuple[Way, float]] = Recent(REMEMBERED_HOSTS)
         self.quotas: Recent[tuple[int, float]] = Recent(REMEMBERED_HOSTS)
+        self.slow: Recent[bool] = Recent(REMEMBERED_HOSTS)  # hosts that two readings are too much for
+
+    def needs_two_readings(self, key: Key) -> bool:
+        return key not in self.counters and key not in self.slow
 
 
 class Collector:
@@ -81,6 +85,9 @@ class Collector:
             with self.cache.session(task) as session:
                 readings = self._collect(session, task, key)
                 sampled_at = datetime.now(UTC).isoformat()
+        except Deadline:
+            self.memory.slow.swap(key, True)
+            raise
         except Exception as error:
             if is_quota(error):
                 self._pause_for_quota(key)
@@ -117,7 +124,7 @@ class Collector:
 
     def _collect(self, session: HostSession, task: Task, key: Key) -> list[Rows]:
         """One reading, or two where there is none yet to compare it with."""
-        is_first = key not in self.memory.counters
+        is_first = self.memory.needs_two_readings(key)
         wanted = _wanted(task)
         if wanted is not Way.AUTO:
             return _READ[wanted](session, is_first)

@@ -158,7 +158,7 @@ def test_what_goes_wrong_has_its_code_and_words(agents: list[Agent]) -> None:
         ("user", "auth", "refused the login"),
         ("password", "auth", "refused the login"),
         ("level", "auth", "refused the login"),
-        ("nobody", "timeout", "no answer by SNMP"),
+        ("nobody", "refused", "nothing listens on the port"),
         ("dns", "unreachable", "does not resolve (DNS)"),
         ("nothing", "internal", "community is needed"),
         ("version", "internal", "version must be one of"),

@@ -75,6 +75,11 @@ class Simulator:
         answer: dict[str, int] = self._order({"counters": address})
         return answer
 
+    def polls(self) -> int:
+        """How often the hosts were polled through a resident PowerShell; a new one is asked twice for its first."""
+        counters = self.counters()
+        return counters["questions"] - counters["processes"]
+
     def _order(self, order: dict[str, Any]) -> Any:
         assert self._control is not None  # noqa: S101 (used inside the block)
         self._control.sendall(json.dumps(order).encode() + b"\n")

@@ -135,6 +135,18 @@ def test_a_host_whose_quota_is_used_up_is_left_alone(simulator: Simulator, runne
     assert simulator.counters(address)["requests"] == before
 
 
+def test_a_host_too_slow_for_two_readings_is_read_once(simulator: Simulator, runner: StreamRunner) -> None:
+    address = simulator.config.addresses()[10]
+    simulator.set_faults({address: Fault.SLOW})
+    (first,) = poll_all(runner, [address], timeout=7)
+    (second,) = poll_all(runner, [address], timeout=7)
+    (third,) = poll_all(runner, [address], timeout=7)
+    assert first.error_code == "timeout"
+    assert second.success, second.error
+    assert '"cpu"' not in str(second.data)
+    assert '"cpu"' in str(third.data)
+
+
 def test_sessions_of_hosts_that_are_not_polled_are_closed(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
