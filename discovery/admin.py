@@ -66,6 +66,7 @@ class FallbackCredentialFormSet(forms.BaseInlineFormSet[FallbackCredential, Disc
 class FallbackCredentialInline(admin.TabularInline[FallbackCredential, DiscoveryProfile]):
     model = FallbackCredential
     formset = FallbackCredentialFormSet
+    verbose_name = "further credential"
     verbose_name_plural = "further credentials, tried in this order on hosts that refuse the one above"
     extra = 0
 

@@ -10,6 +10,7 @@ from devices import services
 from devices.credentials import HIDDEN, payload_encrypted_for, protocol_change_check
 from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, DeviceStatus, port_error
 from devices.plugins import plugin_find, plugin_ids
+from plugins.registry import Plugin
 
 
 @extend_schema_field({"oneOf": [{"type": "object"}, {"type": "string"}]})
@@ -157,10 +158,13 @@ class PluginSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     version = serializers.CharField()
     default_port = serializers.IntegerField()
-    modes = serializers.ListField(child=serializers.CharField())
+    modes = serializers.SerializerMethodField()
     credential_schema = serializers.JSONField(
         help_text="JSON Schema, draft 2020-12, of a credential's payload."
     )
+
+    def get_modes(self, plugin: Plugin) -> list[str]:
+        return sorted(plugin.modes)
 
 
 class ProvisionSerializer(serializers.Serializer[Any]):

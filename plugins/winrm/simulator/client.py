@@ -76,7 +76,7 @@ class Simulator:
         return answer
 
     def polls(self) -> int:
-        """How often the hosts were polled through a resident PowerShell; a new one is asked twice for its first."""
+        """How often the hosts were polled by a resident PowerShell: a new one is asked twice at first."""
         counters = self.counters()
         return counters["questions"] - counters["processes"]
 
