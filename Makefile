@@ -19,7 +19,7 @@ run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
 	@$(BIN)/python manage.py run
 
 test: setup daemons  ## Run the tests (ARGS are pytest's)
-	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup  ## Formatter, linter, types, import contract, migrations, lock
 	@$(BIN)/ruff format --check .

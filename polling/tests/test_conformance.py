@@ -16,7 +16,7 @@ from polling.conformance.cases import plugin_check
 
 OURS = ("winrm", "snmp", "ssh")
 DOCS = (settings.BASE_DIR / "docs" / "plugins.md").read_text()
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def problems(folder: Path, only: str = "") -> dict[str, str]:

@@ -18,6 +18,7 @@ from plugins.tests.process import PLUGINS, batch, worker_number
 from polling.runner import environment
 from polling.stream import StreamRunner
 
+pytestmark = pytest.mark.slow
 PLUGIN = PLUGINS["snmp"]
 AUTH, PRIV = "authentic-1", "private-12"
 IF = "1.3.6.1.2.1.2.2.1"

@@ -16,6 +16,7 @@ from plugins.tests.process import PLUGINS, batch, worker_number
 from polling.runner import environment
 from polling.stream import StreamRunner
 
+pytestmark = pytest.mark.slow
 PLUGIN = PLUGINS["ssh"]
 FIRST_USE = "trust_on_first_use"
 needs_root = pytest.mark.skipif(

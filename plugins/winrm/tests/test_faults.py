@@ -13,6 +13,7 @@ from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Fault
 from plugins.winrm.tests.conftest import PASSWORD, PORT, TLS_PORT, network, task, winrm_batch
 
+pytestmark = pytest.mark.slow
 Cell = tuple[str, str]  # (error_code, words of the message), or ("", "") for success
 
 # The same by every transport, unless OTHERWISE says so: what a host does wrong comes after the login.

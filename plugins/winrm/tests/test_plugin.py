@@ -11,6 +11,7 @@ from plugins.winrm.simulator.host import Fault
 from plugins.winrm.tests.conftest import PASSWORD, PLUGIN, PORT, network, task, winrm_batch
 from polling.runner import environment
 
+pytestmark = pytest.mark.slow
 WAYS = ("powershell", "powershell_process", "cim")
 
 

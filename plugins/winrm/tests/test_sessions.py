@@ -13,6 +13,7 @@ from plugins.winrm.tests.conftest import PLUGIN, poll_all, poll_ok, task
 from polling.runner import environment
 from polling.stream import StreamRunner
 
+pytestmark = pytest.mark.slow
 # (round trips, PowerShells started) of a poll in steady state
 COSTS = {"powershell": (2, 0), "powershell_process": (3, 1), "cim": (7, 0)}
 
