@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from django.db import connections
 
 from bench.data import devices_make
-from bench.measure import Report, command_line, cpu_seconds, descendants, percentile, resident_mib
+from bench.measure import Report, command_line, cpu_seconds, percentile, resident_mib
 from nms_project.stack.live import LiveStack
+from plugins.lab.daemons import descendants
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.measure import command_line, cpu_seconds, descendants, resident_mib
+from bench.measure import command_line, cpu_seconds, resident_mib
 from devices.plugins import registry
 from plugins.contract import Task
+from plugins.lab.daemons import descendants
 from polling.stream import StreamRunner
 
 HOSTS_CORE, PLUGIN_CORE = 0, 1

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from bench.measure import Report
 from bench.plugin import ON_HOSTS_CORE, PluginBench, on_plugin_core
 from plugins.contract import Task
+from plugins.lab.daemons import environment, program
+from plugins.lab.snmp_agent import PORT, Agent
 from plugins.snmp import mib
-from plugins.snmp.tests.agents import PORT, Agent
-from plugins.tests.daemons import environment, program
 
 AGENTS = 8
 TARGETS = 400  # sessions; an agent answers on one address, so several credentials share it

@@ -9,8 +9,8 @@ import asyncssh
 from bench.measure import Report
 from bench.plugin import ON_HOSTS_CORE, Cost, PluginBench, on_plugin_core
 from plugins.contract import Task
+from plugins.lab.ssh_server import PORT, USER, Server
 from plugins.ssh.connection import script
-from plugins.ssh.tests.server import PORT, USER, Server
 
 TARGETS = 100  # connections to one server
 ROUNDS = 5

@@ -9,11 +9,11 @@ import pytest
 import requests
 
 from nms_project.stack.live import LiveStack, live_stack, wait_until
-from plugins.snmp.tests.agents import PORT as SNMP_PORT
-from plugins.snmp.tests.agents import Agent
-from plugins.ssh.tests.server import PORT as SSH_PORT
-from plugins.ssh.tests.server import USER as SSH_USER
-from plugins.ssh.tests.server import Server
+from plugins.lab.snmp_agent import PORT as SNMP_PORT
+from plugins.lab.snmp_agent import Agent
+from plugins.lab.ssh_server import PORT as SSH_PORT
+from plugins.lab.ssh_server import USER as SSH_USER
+from plugins.lab.ssh_server import Server
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Fault

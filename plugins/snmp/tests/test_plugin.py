@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from plugins.contract import Task
+from plugins.lab.snmp_agent import PORT, USERS, Agent, Value
 from plugins.registry import Registry, load
-from plugins.snmp.tests.agents import PORT, USERS, Agent, Value
 from plugins.tests.process import PLUGINS, batch, worker_number
 from polling.runner import environment
 from polling.stream import StreamRunner

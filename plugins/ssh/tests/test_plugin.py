@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plugins.contract import Task
-from plugins.ssh.tests.server import IS_ROOT, PASSWORD, PORT, USER, Server
+from plugins.lab.ssh_server import IS_ROOT, PASSWORD, PORT, USER, Server
 from plugins.tests.process import PLUGINS, batch, worker_number
 from polling.runner import environment
 from polling.stream import StreamRunner

@@ -19,12 +19,11 @@ from types import TracebackType
 
 import bcrypt
 
-from bench.measure import descendants
-from plugins.tests.daemons import end, environment, program
+from plugins.lab.daemons import descendants, end, environment, program
 
 PORT = 12222
 START_SECONDS = 20.0
-PASSWORD = "s3cret-of-the-ssh-hosts"
+PASSWORD = "s3cret-of-the-ssh-hosts"  # noqa: S105 (of accounts that exist in the lab alone)
 IS_ROOT = os.geteuid() == 0
 APPLETS = ("sh", "cat", "ls", "df", "awk", "uname", "hostname", "echo", "sleep")
 USER = "monitor" if IS_ROOT else getpass.getuser()

@@ -1,7 +1,7 @@
 """Real net-snmp agents on loopback.
 
-An agent can pass whole subtrees to a program (pass_persist of snmpd.conf(5)), here values.py, which reads
-them from a file anew for each request, so that a test can have counters wrap or interfaces vanish.
+An agent can pass whole subtrees to a program (pass_persist of snmpd.conf(5)), here snmp_values.py, which
+reads them from a file anew for each request, so that a test can have counters wrap or interfaces vanish.
 """
 
 import subprocess
@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from plugins.tests.daemons import end, environment, program
+from plugins.lab.daemons import end, environment, program
 
 PORT = 16161
-PROGRAM = Path(__file__).parent / "values.py"
+PROGRAM = Path(__file__).parent / "snmp_values.py"
 START_SECONDS = 20.0
 USERS = {
     # name: (createUser's words, rouser's level)
