@@ -120,7 +120,11 @@ async def _read(worker: Worker, output: "_Output", under_way: "set[asyncio.Task[
 async def _lines() -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     stdin = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    try:
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    except ValueError:  # a file, which can be read at once
+        stdin.feed_data(sys.stdin.buffer.read())
+        stdin.feed_eof()
     rest = b""
     while chunk := await stdin.read(64 * 1024):
         *lines, rest = (rest + chunk).split(b"\n")

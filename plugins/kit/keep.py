@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -86,9 +86,9 @@ class Recent(Generic[Value]):
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
 
-    def swap(self, key: Key, value: Value) -> Value | None:
+    def swap(self, key: Hashable, value: Value) -> Value | None:
         """Writes the value and returns the one before."""
         before = self._values.pop(key, None)
         self._values[key] = value
@@ -96,11 +96,11 @@ class Recent(Generic[Value]):
             self._values.popitem(last=False)
         return before
 
-    def get(self, key: Key) -> Value | None:
+    def get(self, key: Hashable) -> Value | None:
         return self._values.get(key)
 
-    def drop(self, key: Key) -> None:
+    def drop(self, key: Hashable) -> None:
         self._values.pop(key, None)
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: Hashable) -> bool:
         return key in self._values

@@ -104,6 +104,12 @@ class Agent:
             end(self._process)
             self._process = None
 
+    def rename(self, name: str) -> None:
+        """Another name and another engine id, from the next start on: an agent that was set up anew."""
+        self.name = name
+        folder = Path(self._folder.name)
+        (folder / "snmpd.conf").write_text(self._configuration(folder))
+
     def set_values(self, values: Mapping[str, Value]) -> None:
         lines = [f"{oid} {kind} {value}" for oid, (kind, value) in values.items()]
         draft = Path(self._folder.name) / "values.new"

@@ -69,10 +69,12 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_host_key(self) -> None:
-        for name in ("host", "host.pub"):
-            (self.folder / name).unlink(missing_ok=True)
-        self._make_key("host", "")
-        self.host_key = " ".join((self.folder / "host.pub").read_text().split()[:2])
+        """Of two kinds, as hosts have them; `host_key` is the Ed25519 one."""
+        for kind in ("rsa", "ed25519"):
+            for name in (f"host_{kind}", f"host_{kind}.pub"):
+                (self.folder / name).unlink(missing_ok=True)
+            self._make_key(f"host_{kind}", "", kind)
+        self.host_key = " ".join((self.folder / "host_ed25519.pub").read_text().split()[:2])
 
     def known_hosts(self) -> str:
         return f"[{self.address}]:{PORT} {self.host_key}"
@@ -126,14 +128,14 @@ class Server:
         except OSError:
             return False
 
-    def _make_key(self, name: str, passphrase: str) -> str:
+    def _make_key(self, name: str, passphrase: str, kind: str = "ed25519") -> str:
         path = self.folder / name
         subprocess.run(
             [
                 program("usr/bin/ssh-keygen"),
                 "-q",
                 "-t",
-                "ed25519",
+                kind,
                 "-N",
                 passphrase,
                 "-C",
@@ -171,7 +173,8 @@ class Server:
     def _configuration(self) -> str:
         lines = [
             f"ListenAddress {self.address}:{PORT}",
-            f"HostKey {self.folder}/host",
+            f"HostKey {self.folder}/host_rsa",
+            f"HostKey {self.folder}/host_ed25519",
             "PidFile none",
             "UsePAM no",
             f"AuthorizedKeysFile {self.folder}/authorized_keys",

@@ -3,10 +3,9 @@ host.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import TypeVar
 
 import gevent
@@ -24,6 +23,7 @@ from plugins.winrm.errors import (
     ScriptError,
     classify,
     fault_codes,
+    is_accepted_login,
     is_quota,
 )
 from plugins.winrm.queries import HOSTNAME, QUERIES, RATES, Query
@@ -33,6 +33,7 @@ REMEMBERED_HOSTS = 50_000
 # A host met for the first time is read twice, so that its first document has rates, too.
 FIRST_PAUSE_SECONDS = 1.0
 WAY_SECONDS = 3_600.0  # a host that could not do what we like best is tried again after this
+MAX_ERRORS = 8  # of one answer that are looked at
 QUOTA_PAUSES = (60.0, 120.0, 300.0, 600.0)  # after the first, second, … quota fault in a row
 
 Value = TypeVar("Value")
@@ -56,6 +57,14 @@ class Memory:
         self.quotas: Recent[tuple[int, float]] = Recent(REMEMBERED_HOSTS)
         self.slow: Recent[bool] = Recent(REMEMBERED_HOSTS)  # hosts that two readings are too much for
 
+        self.told: Recent[bool] = Recent(REMEMBERED_HOSTS)  # by host and class
+
+    def tell(self, target: str, errors: Sequence[str]) -> None:
+        """A class that could not be read leaves a hole in the document; the log says why, once."""
+        for error in errors[:MAX_ERRORS]:
+            if not self.told.swap((target, error.partition(":")[0][:32]), True):
+                say(f"{target}: {' '.join(error.split())[:300]}")
+
     def needs_two_readings(self, key: Key) -> bool:
         return key not in self.counters and key not in self.slow
 
@@ -73,8 +82,10 @@ class Collector:
                 fields = self._discover(task) if task.operation is Operation.DISCOVERY else self._poll(task)
         except InvalidTask as error:
             return refused_task(task, error)
-        except Exception as error:  # noqa: BLE001 (the plugin's edge: five libraries' exceptions)
+        except (Exception, Deadline) as error:  # noqa: BLE001 (the plugin's edge: five libraries' exceptions)
             fields = failure(*classify(error))
+            if is_accepted_login(error):
+                fields["login"] = "accepted"
         fields["duration_ms"] = round((time.monotonic() - started) * 1_000, 3)
         return answer(task, fields)
 
@@ -83,11 +94,8 @@ class Collector:
         self._respect_quota(key)
         try:
             with self.cache.session(task) as session:
-                readings = self._collect(session, task, key)
+                readings = self._collect_or_note(session, task, key)
                 sampled_at = datetime.now(UTC).isoformat()
-        except Deadline:
-            self.memory.slow.swap(key, True)
-            raise
         except Exception as error:
             if is_quota(error):
                 self._pause_for_quota(key)
@@ -101,7 +109,7 @@ class Collector:
             raise ScriptError(
                 f"nothing could be read: {rows.errors[0] if rows.errors else 'no class has a row'}"
             )
-        _tell_once(task.target, rows.errors)
+        self.memory.tell(task.target, rows.errors)
         return {"success": True, "data": document, "hostname": hostname_of(rows), "sampled_at": sampled_at}
 
     def _discover(self, task: Task) -> ResultFields:
@@ -122,6 +130,13 @@ class Collector:
 
     # --- ways -------------------------------------------------------------------------------------
 
+    def _collect_or_note(self, session: HostSession, task: Task, key: Key) -> list[Rows]:
+        try:
+            return self._collect(session, task, key)
+        except Deadline:
+            self.memory.slow.swap(key, True)
+            raise
+
     def _collect(self, session: HostSession, task: Task, key: Key) -> list[Rows]:
         """One reading, or two where there is none yet to compare it with."""
         is_first = self.memory.needs_two_readings(key)
@@ -129,16 +144,21 @@ class Collector:
         if wanted is not Way.AUTO:
             return _READ[wanted](session, is_first)
         known, until = self.memory.ways.get(key) or (Way.RESIDENT, 0.0)
-        way = known if until > time.monotonic() else Way.RESIDENT
-        try:
-            return _READ[way](session, is_first)
-        except Exception as error:
-            other = _other_way(way, error)
-            if other is None:
-                raise
-            found = _READ[other](session, is_first)
-        self.memory.ways.swap(key, (other, time.monotonic() + WAY_SECONDS))
-        _tell_once(task.target, (f"collects by {other} from now on: {way} is not possible there",))
+        first = way = known if until > time.monotonic() else Way.RESIDENT
+        failures: list[Exception] = []
+        while True:
+            try:
+                found = _READ[way](session, is_first)
+                break
+            except Exception as error:  # noqa: BLE001 (sorted by _other_way)
+                failures.append(error)
+                other = _other_way(way, error)
+                if other is None:
+                    raise failures[0] from None  # what the way we like best had to say
+                way = other
+        if way is not first:
+            self.memory.ways.swap(key, (way, time.monotonic() + WAY_SECONDS))
+            self.memory.tell(task.target, [f"{first}: not possible there, collects by {way} from now on"])
         return found
 
     # --- quota ------------------------------------------------------------------------------------
@@ -215,14 +235,13 @@ def _select(session: HostSession, queries: Iterable[Query], *, must_answer: bool
 
 
 def _other_way(way: Way, error: Exception) -> Way | None:
-    """What to try instead, once: a process for each poll where none can stay; CIM where no shell may be
-    opened.
+    """What to try instead: a process for each poll where none can stay; CIM where no script runs, or no shell
+    may be opened.
     """
     if way is Way.RESIDENT and isinstance(error, ScriptError):
         return Way.PROCESS
-    if way is not Way.CIM and fault_codes(error) & ACCESS_DENIED:
-        return Way.CIM
-    return None
+    is_without_scripts = isinstance(error, ScriptError) or bool(fault_codes(error) & ACCESS_DENIED)
+    return Way.CIM if way is not Way.CIM and is_without_scripts else None
 
 
 def _hostname(session: HostSession, way: Way) -> str:
@@ -236,10 +255,3 @@ def _hostname(session: HostSession, way: Way) -> str:
     if output.exit_code != 0:
         raise ScriptError(f"`hostname` ended with exit code {output.exit_code}")
     return output.stdout.decode("utf-8", errors="replace").strip()
-
-
-@lru_cache(maxsize=10_000)
-def _tell_once(target: str, errors: tuple[str, ...]) -> None:
-    """A class that could not be read leaves a hole in the document; the log says why, once for each host."""
-    for error in errors:
-        say(f"{target}: {error}")

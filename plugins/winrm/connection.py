@@ -6,14 +6,18 @@ each connect.
 """
 
 import os
+import re
 import ssl
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 from urllib3.util.ssl_ import create_urllib3_context
 from winrm import transport as pywinrm_transport
 from winrm.protocol import Protocol
@@ -24,7 +28,8 @@ HTTPS_PORT = 5986
 TRANSPORTS = ("ntlm", "basic", "kerberos", "credssp", "certificate")
 # Transports whose package is an extra of this project.
 EXTRAS = {"kerberos": pywinrm_transport.HAVE_KERBEROS, "credssp": pywinrm_transport.HAVE_CREDSSP}
-MAX_REPLY_BYTES = 16 * 1024 * 1024  # Windows' own limit is half a megabyte
+MAX_REPLY_BYTES = 1024 * 1024  # Windows' own limit is half of that
+PEM_BLOCK = re.compile("-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----")
 
 
 class ExtraMissing(Exception):
@@ -34,26 +39,24 @@ class ExtraMissing(Exception):
 def protocol(target: str, port: int, credentials: Mapping[str, Any], *, timeout_seconds: float) -> Protocol:
     """Opens nothing yet. Raises InvalidTask and ExtraMissing."""
     transport = transport_of(credentials)
-    scheme = choice_of(
-        credentials, "scheme", ("http", "https"), "https" if _needs_https(transport, port) else "http"
-    )
+    default = "https" if port == HTTPS_PORT or transport == "certificate" else "http"
+    scheme = choice_of(credentials, "scheme", ("http", "https"), default)
     if transport == "certificate" and scheme == "http":
         raise InvalidTask("credentials: transport certificate needs scheme https")
     host = f"[{target}]" if ":" in target else target
     # The read time-out is only the last resort behind our own clock; it must exceed the operation's.
     operation_seconds = max(1, int(timeout_seconds))
-    return Protocol(
-        endpoint=f"{scheme}://{host}:{port}/wsman",
-        transport=transport,  # type: ignore[arg-type]  # one of TRANSPORTS
-        server_cert_validation="validate"
-        if _is_verifying(credentials) or _fingerprint(credentials)
-        else "ignore",
-        ca_trust_path=certifi.where(),  # only for pywinrm's own looks; the adapter below decides
-        operation_timeout_sec=operation_seconds,
-        read_timeout_sec=operation_seconds + 5,
-        proxy=None,
-        **_login(credentials, transport),
-    )
+    with _login(credentials, transport) as login:
+        return Protocol(
+            endpoint=f"{scheme}://{host}:{port}/wsman",
+            transport=transport,  # type: ignore[arg-type]  # one of TRANSPORTS
+            server_cert_validation="validate",  # only for pywinrm's own looks; our adapter decides
+            ca_trust_path=certifi.where(),
+            operation_timeout_sec=operation_seconds,
+            read_timeout_sec=operation_seconds + 5,
+            proxy=None,
+            **login,
+        )
 
 
 def transport_of(credentials: Mapping[str, Any]) -> str:
@@ -68,55 +71,77 @@ def transport_of(credentials: Mapping[str, Any]) -> str:
 
 
 def prepare(protocol: Protocol, credentials: Mapping[str, Any]) -> None:
-    """After pywinrm has built its HTTP session, and each time it does so anew: what it has no parameter
-    for.
+    """Builds pywinrm's HTTP session, each time it was closed anew, with what pywinrm has no parameter for.
+
+    Where messages are sealed pywinrm logs in while it builds: here that waits until the session is safe to
+    use.
     """
-    session = protocol.transport.build_session()
+    transport: Any = protocol.transport
+    logins: list[requests.Session] = []
+    transport.setup_encryption = logins.append
+    try:
+        session = transport.build_session()
+    finally:
+        del transport.setup_encryption  # the class's own shows again
+    _harden(session, credentials)
+    if logins:
+        transport.setup_encryption(session)
+    elif transport_of(credentials) == "credssp":
+        # With an empty message: requests_credssp takes whatever is not status 200 in reply to the message
+        # that completes a login, a SOAP fault too, for a refused login.
+        session.post(transport.endpoint, timeout=transport.read_timeout_sec)
+
+
+def _harden(session: requests.Session, credentials: Mapping[str, Any]) -> None:
     # Proxies and .netrc are looked up three times a request otherwise, and never apply here.
     session.trust_env = False
     session.max_redirects = 0  # a login is for this host alone
-    session.hooks["response"] = [_refuse_large]
-    if protocol.transport.endpoint.startswith("https"):
-        session.mount("https://", _Adapter(_context(credentials), _fingerprint(credentials)))
-        if transport_of(credentials) == "credssp":
-            # With an empty message, as pywinrm does over HTTP: requests_credssp takes whatever is not status
-            # 200 in reply to the message that completes a login, a SOAP fault too, for a refused login.
-            session.post(protocol.transport.endpoint, timeout=protocol.transport.read_timeout_sec)
-
-
-def _needs_https(transport: str, port: int) -> bool:
-    return port == HTTPS_PORT or transport == "certificate"
-
-
-def _login(credentials: Mapping[str, Any], transport: str) -> dict[str, Any]:
-    if transport == "certificate":
-        path = _client_certificate(
-            needed_text_of(credentials, "client_cert"), needed_text_of(credentials, "client_key")
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["Accept-Encoding"] = "identity"
+    session.mount("http://", _Adapter(None, ""))
+    session.mount("https://", _Adapter(_context(credentials), _fingerprint(credentials)))
+    if transport_of(credentials) == "basic":
+        # requests would fail on what is not Latin-1 (RFC 7617 has UTF-8).
+        session.auth = HTTPBasicAuth(
+            needed_text_of(credentials, "username").encode(), needed_text_of(credentials, "password").encode()
         )
-        return {"cert_pem": path, "cert_key_pem": path}
+
+
+@contextmanager
+def _login(credentials: Mapping[str, Any], transport: str) -> Iterator[dict[str, Any]]:
+    """pywinrm's arguments."""
+    if transport == "certificate":
+        # pywinrm wants to see the files; who uses them is the context.
+        with _client_certificate(_certificate_and_key(credentials)) as path:
+            yield {"cert_pem": path, "cert_key_pem": path}
+        return
     username = needed_text_of(credentials, "username")
     if transport == "kerberos":
         # The ticket is the worker's own (kinit); Kerberos goes by names, so an address needs one.
-        return {
-            "username": username,
-            "kerberos_hostname_override": text_of(credentials, "kerberos_hostname") or None,
-        }
+        hostname = text_of(credentials, "kerberos_hostname") or None
+        yield {"username": username, "kerberos_hostname_override": hostname}
+        return
     domain = text_of(credentials, "domain")
-    return {
+    yield {
         "username": f"{domain}\\{username}" if domain else username,
         "password": needed_text_of(credentials, "password"),
     }
 
 
-@lru_cache(maxsize=256)
-def _client_certificate(certificate: str, key: str) -> str:
-    """The path of both as one file, as OpenSSL wants it: in memory only, since a key has no business on a
-    disk.
-    """
+def _certificate_and_key(credentials: Mapping[str, Any]) -> str:
+    """Both as one text, as OpenSSL wants them in a file."""
+    certificate, key = (needed_text_of(credentials, name).strip() for name in ("client_cert", "client_key"))
+    return f"{certificate}\n{key}\n"
+
+
+@contextmanager
+def _client_certificate(pem: str) -> Iterator[str]:
+    """The path of a file in memory: a key has no business on a disk."""
     descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
-    with os.fdopen(os.dup(descriptor), "w") as file:
-        file.write(f"{certificate.strip()}\n{key.strip()}\n")
-    return f"/proc/self/fd/{descriptor}"
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem.encode())
+        file.flush()
+        yield f"/proc/self/fd/{descriptor}"
 
 
 def _is_verifying(credentials: Mapping[str, Any]) -> bool:
@@ -132,12 +157,10 @@ def _fingerprint(credentials: Mapping[str, Any]) -> str:
 
 
 def _context(credentials: Mapping[str, Any]) -> ssl.SSLContext:
-    path = ""
-    if transport_of(credentials) == "certificate":
-        path = _login(credentials, "certificate")["cert_pem"]
+    client = _certificate_and_key(credentials) if transport_of(credentials) == "certificate" else ""
     if _fingerprint(credentials) or not _is_verifying(credentials):
-        return _unverified_context(path)
-    return _verifying_context(path, text_of(credentials, "ca_cert"))
+        return _unverified_context(client)
+    return _verifying_context(client, text_of(credentials, "ca_cert"))
 
 
 @lru_cache(maxsize=256)
@@ -148,11 +171,11 @@ def _verifying_context(client_certificate: str, ca_cert: str) -> ssl.SSLContext:
     context.check_hostname = True
     try:
         if ca_cert:
-            context.load_verify_locations(cadata=ca_cert)
+            context.load_verify_locations(cadata="\n".join(PEM_BLOCK.findall(ca_cert)))
         else:
             context.load_default_certs()
             context.load_verify_locations(certifi.where())
-    except ssl.SSLError:
+    except (ssl.SSLError, ValueError):
         raise InvalidTask("credentials: ca_cert is no certificate in PEM form") from None
     return _with_client_certificate(context, client_certificate)
 
@@ -165,10 +188,11 @@ def _unverified_context(client_certificate: str) -> ssl.SSLContext:
     return _with_client_certificate(context, client_certificate)
 
 
-def _with_client_certificate(context: ssl.SSLContext, path: str) -> ssl.SSLContext:
-    if path:
+def _with_client_certificate(context: ssl.SSLContext, pem: str) -> ssl.SSLContext:
+    if pem:
         try:
-            context.load_cert_chain(path)
+            with _client_certificate(pem) as path:
+                context.load_cert_chain(path)
         except (ssl.SSLError, OSError):
             raise InvalidTask(
                 "credentials: client_cert and client_key must be a certificate and its key, "
@@ -182,9 +206,11 @@ class ReplyTooLarge(requests.RequestException):
 
 
 class _Adapter(HTTPAdapter):
-    """One connection to one host, with the given TLS context instead of one made for each."""
+    """One connection to one host, with the given TLS context instead of one made for each, and bounded
+    replies.
+    """
 
-    def __init__(self, context: ssl.SSLContext, fingerprint: str) -> None:
+    def __init__(self, context: ssl.SSLContext | None, fingerprint: str) -> None:
         self._context = context
         self._fingerprint = fingerprint
         super().__init__(pool_connections=1, pool_maxsize=1)
@@ -193,22 +219,33 @@ class _Adapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> Any:
         host, found = super().build_connection_pool_key_attributes(request, verify, None)
-        pool: dict[str, Any] = {**found, "ssl_context": self._context}
-        pool.pop("ca_certs", None)
-        pool.pop("ca_cert_dir", None)
-        if self._fingerprint:
-            pool |= {"assert_fingerprint": self._fingerprint, "cert_reqs": "CERT_NONE"}
+        pool: dict[str, Any] = dict(found)
+        if host["scheme"] == "https":
+            pool["ssl_context"] = self._context
+            pool["cert_reqs"] = self._context.verify_mode.name if self._context else "CERT_REQUIRED"
+            pool.pop("ca_certs", None)
+            pool.pop("ca_cert_dir", None)
+            if self._fingerprint:
+                pool["assert_fingerprint"] = self._fingerprint
         return host, pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """requests would load its authorities and the client's certificate at each request; the context has
-        them.
+        """requests would load its authorities and the client's certificate at each request; the context
+        has them.
         """
 
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        resp.stream = partial(_bounded, resp.stream)
+        return super().build_response(req, resp)
 
-def _refuse_large(response: requests.Response, **_: Any) -> None:
-    """Before the body is read."""
-    length = response.headers.get("Content-Length", "")
-    if length.isdigit() and int(length) > MAX_REPLY_BYTES:
-        response.close()
-        raise ReplyTooLarge(f"a reply of {length} bytes")
+
+def _bounded(
+    stream: Callable[..., Iterator[bytes]], amt: int, decode_content: bool | None = None
+) -> Iterator[bytes]:
+    """As it came, since unpacking has no bound; we asked for nothing packed."""
+    size = 0
+    for chunk in stream(amt, decode_content=False):
+        size += len(chunk)
+        if size > MAX_REPLY_BYTES:
+            raise ReplyTooLarge(f"a reply of more than {MAX_REPLY_BYTES} bytes")
+        yield chunk

@@ -4,7 +4,11 @@ pywinrm lets exceptions of five libraries through, so the last branch takes what
 speaking something else than WinRM. Fault codes: MS-WSMV and the WSMan error list (wsmerror.h).
 """
 
+import binascii
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from pathlib import Path
+from traceback import walk_tb
 
 import requests
 from spnego.exceptions import SpnegoError
@@ -16,13 +20,22 @@ from winrm.exceptions import (
 )
 
 from plugins.contract import ErrorCode
-from plugins.kit.network import classify_network
+from plugins.kit.network import classify_bug, classify_network
 from plugins.winrm.connection import ExtraMissing, ReplyTooLarge
-from plugins.winrm.wsman import messages_of
+from plugins.winrm.wsman import Unexpected, messages_of
 
 SHELLS_FORBIDDEN = 2150859180  # AllowRemoteShellAccess
 ACCESS_DENIED = frozenset({5, 2147942405, SHELLS_FORBIDDEN})
 QUOTA = frozenset({2150859173, 2150859174, 2150859179, *range(2150859236, 2150859242)})
+# What parsing a host's nonsense raises, wherever it is raised.
+NONSENSE = (
+    ET.ParseError,
+    binascii.Error,
+    UnicodeDecodeError,
+    AssertionError,
+    StopIteration,
+    requests.RequestException,
+)
 # The shell or command is gone (idle timeout, restart of the service), or is used up: a new one helps.
 SHELL_GONE = frozenset({2150858843, 2150859174})
 PIPE_CLOSED = 232  # ERROR_NO_DATA: the process has ended
@@ -41,8 +54,10 @@ class ScriptError(Exception):
     """The command ran on the host and failed."""
 
 
-class Deadline(Exception):
-    """Our own clock ran out."""
+class Deadline(BaseException):
+    """Our own clock ran out. No Exception, so that nothing on the way takes it for a failure of its own
+    and goes on.
+    """
 
 
 class QuotaPause(Exception):
@@ -60,6 +75,22 @@ def is_quota(error: BaseException) -> bool:
     return bool(fault_codes(error) & QUOTA)
 
 
+def is_refused_login(error: BaseException) -> bool:
+    """By name where the class is of a package that may not be installed (requests_credssp)."""
+    if isinstance(error, PermissionError):
+        return error.errno is None  # by requests_ntlm; with a number it is the operating system's
+    name = type(error).__name__
+    return isinstance(error, InvalidCredentialsError) or name in (
+        "AuthenticationException",
+        "NTStatusException",
+    )
+
+
+def is_accepted_login(error: BaseException) -> bool:
+    """Whoever answers with SOAP, or runs our script, has let us in."""
+    return isinstance(error, WSManFaultError | WinRMOperationTimeoutError | ScriptError | QuotaPause)
+
+
 def classify(error: BaseException) -> tuple[ErrorCode, str]:
     """(code, message for people); the message holds no secret."""
     match error:
@@ -69,7 +100,7 @@ def classify(error: BaseException) -> tuple[ErrorCode, str]:
             return ErrorCode.QUOTA, str(error)
         case ExtraMissing():
             return ErrorCode.INTERNAL, str(error)
-        case InvalidCredentialsError() | PermissionError():  # the latter by requests_ntlm
+        case _ if is_refused_login(error):
             return ErrorCode.AUTH, "the host refused the login: account, password or transport is wrong"
         case Deadline() | WinRMOperationTimeoutError() | requests.Timeout() | TimeoutError():
             return ErrorCode.TIMEOUT, "the host did not answer in time"
@@ -113,15 +144,22 @@ def _classify_connection(error: BaseException) -> tuple[ErrorCode, str] | None:
 
 
 def _classify_other(error: BaseException) -> tuple[ErrorCode, str]:
-    """requests_credssp and requests_kerberos have classes of their own, which may not be installed."""
     name = type(error).__name__
-    if name in ("AuthenticationException", "NTStatusException", "InvalidTokenException"):
-        return ErrorCode.AUTH, "the host refused the login by CredSSP"
     if name == "KerberosExchangeError":
-        return ErrorCode.AUTH, "Kerberos failed: the worker has no valid ticket for this host (kinit)"
+        return ErrorCode.INTERNAL, "Kerberos failed: the worker has no valid ticket for this host (kinit)"
     if isinstance(error, SpnegoError):
         return ErrorCode.PROTOCOL, f"the host's sealed answer cannot be opened ({name})"
-    return ErrorCode.PROTOCOL, f"the host's answer is not WinRM ({name})"
+    if isinstance(error, Unexpected):
+        return ErrorCode.PROTOCOL, str(error)
+    if isinstance(error, NONSENSE) or not _was_raised_here(error):
+        return ErrorCode.PROTOCOL, f"the host's answer is not WinRM ({name})"
+    return classify_bug(error)
+
+
+def _was_raised_here(error: BaseException) -> bool:
+    """In this plugin's own code, rather than in a library that was handed nonsense by the host."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and Path(frames[-1].f_code.co_filename).is_relative_to(Path(__file__).parent)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -5,6 +5,7 @@ The script is short enough for cmd.exe's command line, through which every text 
 
 import base64
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,30 +19,17 @@ MAX_COMMAND_LINE = 8_191
 ARGUMENTS = ("-NoProfile", "-NonInteractive", "-EncodedCommand")
 UTF8_BOM = b"\xef\xbb\xbf"
 
-# Output goes past the console, whose code page would turn what it does not know into question marks. Moments
-# leave as text that no culture changes. A class that cannot be read leaves the others standing.
-COLLECT = """\
-$ProgressPreference='SilentlyContinue'
-$w=New-Object IO.StreamWriter([Console]::OpenStandardOutput(),(New-Object Text.UTF8Encoding $false))
-$w.AutoFlush=$true
-function V($v){if($v -is [datetime]){$v.ToUniversalTime().ToString('o')}else{$v}}
-function C{
-$d=@{};$e=@()
-foreach($q in $queries){
-try{
-$r=@(Get-CimInstance -Query $q[1] -OperationTimeoutSec 15 -ErrorAction Stop|%{$i=$_;$o=@{};foreach($p in
-$q[2].Split(',')){$o[$p]=V $i.$p};$o}) $d[$q[0]]=$r }catch{$e+=$q[0]+': '+$_.Exception.Message} }
-@{rows=$d;errors=$e;memory=[Environment]::WorkingSet}|ConvertTo-Json -Compress -Depth 5 }
-"""
+# What follows the definitions of collect.ps1. There output goes past the console, whose code page would turn
+# what it does not know into question marks; moments leave as text that no culture changes; a class that
+# cannot be read leaves the others standing.
 ONCE = "$w.WriteLine((C))\n"
 # A host met for the first time: two readings, one start of PowerShell.
-TWICE = "$w.WriteLine((C));Start-Sleep 1;$w.WriteLine((C))\n"
+TWICE = "$w.WriteLine((C))\nStart-Sleep 1\n$w.WriteLine((C))\n"
 # Each answer begins with the number of its question, so that a late one is never taken for the next.
-RESIDENT = """\
-$r=New-Object IO.StreamReader([Console]::OpenStandardInput())
-while(($l=$r.ReadLine()) -ne $null){$w.WriteLine($l+' '+(C))}
-"""
-
+RESIDENT = (
+    "$in=New-Object IO.StreamReader([Console]::OpenStandardInput())\n"
+    "while(($l=$in.ReadLine()) -ne $null){$w.WriteLine($l+' '+(C))}\n"
+)
 
 Command = tuple[str, tuple[str, ...]]
 
@@ -59,10 +47,16 @@ def resident() -> Command:
     return _command(RESIDENT)
 
 
+def source_of(tail: str) -> str:
+    """The whole script."""
+    queries = ",".join(f"('{query.name}','{query.wql}','{','.join(query.properties)}')" for query in QUERIES)
+    collect = (Path(__file__).parent / "collect.ps1").read_text(encoding="ascii")
+    return f"$queries=@({queries})\n{collect}{tail}"
+
+
 @lru_cache(maxsize=3)
 def _command(tail: str) -> Command:
-    queries = ",".join(f"('{query.name}','{query.wql}','{','.join(query.properties)}')" for query in QUERIES)
-    source = f"$queries=@({queries})\n{COLLECT}{tail}"
+    source = source_of(tail)
     encoded = base64.b64encode(source.encode("utf-16-le")).decode("ascii")
     line = " ".join(("powershell", *ARGUMENTS, encoded))
     if len(line) >= MAX_COMMAND_LINE:

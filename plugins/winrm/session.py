@@ -14,7 +14,6 @@ import gevent
 import requests
 from gevent import socket
 from winrm.exceptions import (
-    InvalidCredentialsError,
     WinRMOperationTimeoutError,
     WinRMTransportError,
     WSManFaultError,
@@ -22,7 +21,7 @@ from winrm.exceptions import (
 
 from plugins.winrm import wsman
 from plugins.winrm.connection import prepare, protocol
-from plugins.winrm.errors import PIPE_CLOSED, SHELL_GONE, Deadline, ScriptError, fault_codes
+from plugins.winrm.errors import PIPE_CLOSED, SHELL_GONE, ScriptError, fault_codes, is_refused_login
 from plugins.winrm.powershell import Command, words
 from plugins.winrm.queries import Query
 
@@ -35,7 +34,7 @@ MAX_COMMANDS_PER_SHELL = 500
 MAX_QUESTIONS = 500  # to one resident process: before what it keeps grows
 MAX_RESIDENT_BYTES = 200 * 1024 * 1024  # a shell with its processes may have 1 GiB, on some versions 150 MiB
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
-MAX_PAGES = 1_000
+MAX_ROWS = 10_000
 CLEAN_UP_SECONDS = 3.0
 
 Answer = TypeVar("Answer")
@@ -96,15 +95,15 @@ class HostSession:
         self._disconnect()
 
     def abandon(self) -> None:
-        """After a deadline or a broken exchange: the connection is of no use, so the shell is deleted over a
-        new one.
+        """After a deadline or a broken exchange: the connection is of no use, so the shell is deleted
+        over a new one.
         """
         self._disconnect()
         if self.shell_id is None:
             return
         with gevent.Timeout(CLEAN_UP_SECONDS, False), suppress(Exception):
             self._connect()
-        self.close()
+        self.close()  # which deletes nothing where there is no connection: it asks to die by itself
 
     # --- the ways to collect ----------------------------------------------------------------------
 
@@ -187,11 +186,11 @@ class HostSession:
             self._send(wsman.enumerate_wql(self.endpoint, query.wql, timeout_seconds=seconds))
         )
         rows = page.rows
-        for _ in range(MAX_PAGES):
+        while len(rows) <= MAX_ROWS:
             if not page.context:
                 return rows
             page = wsman.page_of(self._send(wsman.pull(self.endpoint, page.context, timeout_seconds=seconds)))
-            rows += page.rows
+            rows += page.rows or [{}]  # a page without rows is on the way to the end, too
         self._send(wsman.release(self.endpoint, page.context, timeout_seconds=seconds))
         raise wsman.Unexpected("the host's enumeration has no end")
 
@@ -224,7 +223,7 @@ class HostSession:
     def _delete_shell(self) -> None:
         """The processes in it end with it."""
         shell_id, self.shell_id, self.resident_id = self.shell_id, None, None
-        if shell_id is not None:
+        if shell_id is not None and self.is_connected:
             self.protocol.close_shell(shell_id, close_session=False)
 
     def _send(self, text: str) -> bytes:
@@ -235,33 +234,35 @@ class HostSession:
     def _attempt(self, operation: Callable[[], Answer]) -> Answer:
         """A session that has gone stale is rebuilt once."""
         try:
-            if not self.is_connected:
-                self._connect()
-                return operation()
-            try:
-                return operation()
-            except Exception as error:  # noqa: BLE001 (five libraries' exceptions; sorted by _renew)
-                if not self._renew(error):
-                    raise
-            return operation()
-        except (InvalidCredentialsError, PermissionError):  # the latter by requests_ntlm
+            return self._try(operation)
+        except Exception as error:
+            if not is_refused_login(error):
+                raise
             # Deleting the shell would be one more login with a password that was just refused, and accounts
             # lock.
             self.shell_id = self.resident_id = None
             raise
 
+    def _try(self, operation: Callable[[], Answer]) -> Answer:
+        if not self.is_connected:
+            self._connect()
+            return operation()
+        try:
+            return operation()
+        except Exception as error:  # noqa: BLE001 (five libraries' exceptions; sorted by _renew)
+            if not self._renew(error):
+                raise
+        return operation()
+
     def _connect(self) -> None:
         """A short probe first: pywinrm has one time-out for connecting and reading."""
-        try:
-            socket.create_connection(self.address, timeout=min(CONNECT_SECONDS, self.timeout_seconds)).close()
-        except TimeoutError:
-            raise Deadline("no connection") from None
+        socket.create_connection(self.address, timeout=min(CONNECT_SECONDS, self.timeout_seconds)).close()
         prepare(self.protocol, self.credentials)
         self.is_connected = True
 
     def _renew(self, error: Exception) -> bool:
         """Prepares for a second try where the kept state explains the error; False where it does not."""
-        if isinstance(error, PermissionError | InvalidCredentialsError | requests.Timeout | ScriptError):
+        if is_refused_login(error) or isinstance(error, requests.Timeout | ScriptError):
             return False
         if fault_codes(error) & SHELL_GONE:
             self.close()

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+import tree_sitter_powershell
+from tree_sitter import Language, Parser
 
 from plugins.winrm import powershell, wsman
 from plugins.winrm.document import Counters, Rows, counters_of, document_of
@@ -167,6 +169,19 @@ def test_the_script_fits_cmds_line_and_asks_what_cim_asks() -> None:
     for executable, arguments in (powershell.once(), powershell.twice(), powershell.resident()):
         assert len(" ".join((executable, *arguments))) < powershell.MAX_COMMAND_LINE
     assert len(QUERIES) == 4
+
+
+@pytest.mark.parametrize("tail", [powershell.ONCE, powershell.TWICE, powershell.RESIDENT])
+def test_the_script_is_powershell(tail: str) -> None:
+    """By a grammar of the language: no host is there to refuse it."""
+    tree = Parser(Language(tree_sitter_powershell.language())).parse(powershell.source_of(tail).encode())
+    assert not tree.root_node.has_error, str(tree.root_node)
+
+
+def test_the_grammar_would_find_a_missing_separator() -> None:
+    broken = powershell.source_of(powershell.ONCE).replace("$e=@()\n", "$e=@() ")
+    tree = Parser(Language(tree_sitter_powershell.language())).parse(broken.encode())
+    assert tree.root_node.has_error
 
 
 def test_two_lines_are_two_readings_and_a_byte_order_mark_is_none() -> None:

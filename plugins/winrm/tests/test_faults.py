@@ -35,16 +35,18 @@ EXPECTED: dict[Fault, Cell] = {
     Fault.QUOTA: ("quota", "2150859173"),
     Fault.TRUNCATED_XML: ("protocol", "not WinRM"),
     Fault.SHELLS_LOST: ("protocol", "2150858843"),
-    Fault.NON_JSON: ("script", "not JSON"),
-    Fault.EXIT_CODE: ("script", "exit code 1: Get-CimInstance"),
+    Fault.NON_JSON: ("", ""),  # collected without a script
+    Fault.EXIT_CODE: ("", ""),
     Fault.GONE: ("refused", "nothing listens"),
 }
 OTHERWISE: dict[tuple[str, Fault], Cell] = {
     # Without a shell there is nothing for these to spoil.
     ("cim", Fault.SHELLS_LOST): ("", ""),
-    ("cim", Fault.NON_JSON): ("", ""),
-    ("cim", Fault.EXIT_CODE): ("", ""),
     # Asked for by name, nothing else is tried.
+    ("powershell", Fault.NON_JSON): ("script", "not JSON"),
+    ("powershell", Fault.EXIT_CODE): ("script", "exit code 1: Get-CimInstance"),
+    ("powershell_process", Fault.NON_JSON): ("script", "not JSON"),
+    ("powershell_process", Fault.EXIT_CODE): ("script", "exit code 1: Get-CimInstance"),
     ("powershell", Fault.NO_RESIDENT): ("script", "exit code 1"),
     ("powershell", Fault.NO_SHELLS): ("auth", "lacks rights: Remote shell access is disabled"),
     ("powershell_process", Fault.NO_SHELLS): ("auth", "lacks rights: Remote shell access is disabled"),
