@@ -148,15 +148,17 @@ class Client:
         for attempt in range(1, TRIES + 1):
             started = time.monotonic()
             try:
-                session = await self._open()
+                answer = await ask(await self._open())
                 self._asked_at = time.monotonic()
-                return await ask(session)
+                return answer
             except TimeoutError:
                 if time.monotonic() - started < self._try_seconds / 2:
                     # What gufo-snmp makes of a closed port, whose host says so at once (ICMP port
                     # unreachable).
                     raise ConnectionRefusedError from None
                 if attempt == TRIES:
+                    if self.version is SnmpVersion.v3:
+                        self.close()  # an agent set up anew drops what is for its old engine id
                     raise
         raise AssertionError("unreachable")
 

@@ -69,8 +69,9 @@ def _cpu(layout: Layout, values: Values, before: Counters | None, now: Counters)
         return {"total": round(sum(loads) / len(loads), 1), **cores}
     if before is None:
         return {}
-    # 32-bit counters of ticks: they wrap after 497 processor days.
-    ticks = rates(before.processors, now.processors, bits=32)
+    # Idle and wait go back a tick now and then, which is no wrap; a real one, after 497 processor days, costs
+    # a poll.
+    ticks = rates(before.processors, now.processors)
     if not ticks:
         return {}
     working = sum(ticks.get(oid, 0.0) for oid in mib.CPU_WORKING.values())

@@ -2,8 +2,8 @@
 its tables, which costs many requests; a poll then needs one or two.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 
 from gufo.snmp import SnmpVersion, ValueType
 
@@ -40,6 +40,20 @@ class Layout:
     ram: Storage | None
     processors: tuple[str, ...]  # OIDs
     optional: tuple[str, ...]  # those of mib.OPTIONAL that are there
+
+    def restricted_to(self, values: Container[str]) -> "Layout":
+        """Without what a table lists but the agent does not answer for."""
+        has_ram = self.ram is not None and self.ram.size in values and self.ram.used in values
+        return replace(
+            self,
+            interfaces=tuple(
+                one for one in self.interfaces if one.in_octets in values and one.out_octets in values
+            ),
+            disks=tuple(one for one in self.disks if one.size in values and one.used in values),
+            ram=self.ram if has_ram else None,
+            processors=tuple(oid for oid in self.processors if oid in values),
+            optional=tuple(oid for oid in self.optional if oid in values),
+        )
 
     def objects(self) -> list[str]:
         """Everything one poll asks for."""

@@ -1,5 +1,6 @@
 """One task of the SNMP plugin: the agent's session with what is known of it, a poll, or its name."""
 
+import random
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -27,21 +28,20 @@ class SnmpHost:
     def __init__(self, task: Task) -> None:
         self.client = Client(task)
         self._layout: Layout | None = None
-        self._layout_at = 0.0
+        self._layout_until = 0.0
         self._counters: Counters | None = None
 
     async def poll(self) -> dict[str, Any]:
-        layout = await self._current_layout()
+        layout, is_new = await self._current_layout()
         values = await self.client.get_many(layout.objects())
         if mib.SYS_UPTIME not in values:
             raise AgentError("the agent does not tell its uptime (sysUpTime)")
         now = counters_of(layout, values, clock=time.monotonic())
         before, self._counters = self._counters, now
-        is_another = before is not None and has_restarted(before, now)
-        if is_another or len(values) < len(layout.objects()):
-            self._layout = (
-                None  # interfaces came or went, and their numbers may mean others: look again next time
-            )
+        if is_new:
+            self._layout = layout.restricted_to(values)
+        elif (before is not None and has_restarted(before, now)) or len(values) < len(layout.objects()):
+            self._layout = None  # interfaces came or went, and numbers may mean others: look again next time
         return document_of(layout, values, before, now)
 
     async def hostname(self) -> str:
@@ -58,11 +58,19 @@ class SnmpHost:
     async def close(self) -> None:
         self.client.close()
 
-    async def _current_layout(self) -> Layout:
-        if self._layout is None or time.monotonic() - self._layout_at > LAYOUT_SECONDS:
+    async def _current_layout(self) -> tuple[Layout, bool]:
+        """And whether it was read just now. One that is due to be read again is good enough if that fails."""
+        if self._layout is not None and time.monotonic() < self._layout_until:
+            return self._layout, False
+        # Agents that were met together need not be walked together for ever.
+        self._layout_until = time.monotonic() + LAYOUT_SECONDS * random.uniform(0.7, 1.3)  # noqa: S311 (no secret)
+        try:
             self._layout = await layout_read(self.client)
-            self._layout_at = time.monotonic()
-        return self._layout
+        except (TimeoutError, AgentError):
+            if self._layout is None:
+                raise
+            return self._layout, False
+        return self._layout, True
 
 
 class SnmpWorker:

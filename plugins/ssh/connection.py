@@ -5,6 +5,7 @@ own.
 """
 
 import asyncio
+import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -12,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
 
 from plugins.contract import Task
+from plugins.kit.keep import Recent
 from plugins.kit.tasks import InvalidTask, choice_of, needed_text_of, text_of
 
 POLICIES = ("strict", "trust_on_first_use")
 REMEMBERED_KEY = "host_key"  # in a result's `remember`: the key in OpenSSH's form
 CONNECT_SECONDS = 10.0
+KEEPALIVE_SECONDS = 30.0
+MAX_KEYS = 1_000
 MAX_OUTPUT_BYTES = 1024 * 1024
 
 
@@ -76,13 +81,13 @@ class Connection:
         self._client.abort()
 
 
-async def connect(task: Task) -> Connection:
+async def connect(task: Task, keys: "KeyRing") -> Connection:
     credentials = task.credentials
     policy = choice_of(credentials, "host_key_policy", POLICIES, "strict")
     trust = _trust_of(credentials, task)
-    keys = _private_keys(credentials)
+    own_keys = await keys.keys_of(credentials)
     password = text_of(credentials, "password") or None
-    if not keys and password is None:
+    if not own_keys and password is None:
         raise InvalidTask("credentials: password or private_key is needed")
     may_learn = policy == "trust_on_first_use" and not trust[0] and not trust[1]
     guard = _HostKeyGuard(may_learn=may_learn)
@@ -93,21 +98,22 @@ async def connect(task: Task) -> Connection:
             client_factory=lambda: guard,
             username=needed_text_of(credentials, "username"),
             password=password,
-            client_keys=keys or None,
+            client_keys=own_keys or None,
             known_hosts=trust,
-            # All kinds of keys: a host that shows another kind than the known one shall be told so in words.
-            server_host_key_algs="default",
+            server_host_key_algs=_algorithms(trust),
             agent_path=None,
             config=[],
             gss_host=None,
             gss_kex=False,
             gss_auth=False,
             preferred_auth="publickey,keyboard-interactive,password"
-            if keys
+            if own_keys
             else "password,keyboard-interactive",
             connect_timeout=min(CONNECT_SECONDS, task.timeout_seconds),
             login_timeout=task.timeout_seconds,
-            keepalive_interval=0,
+            # A connection that a firewall forgot is noticed between two polls, not by a poll's time-out.
+            keepalive_interval=KEEPALIVE_SECONDS,
+            keepalive_count_max=2,
         )
     except asyncssh.HostKeyNotVerifiable:
         raise HostKeyRefused(guard.words(has_known=bool(trust[0] or trust[1]))) from None
@@ -187,22 +193,49 @@ def _public_key(text: str) -> asyncssh.SSHKey:
         raise InvalidTask("remembered: host_key is no OpenSSH public key") from None
 
 
-def _private_keys(credentials: Mapping[str, Any]) -> list[asyncssh.SSHKey]:
-    text = text_of(credentials, "private_key")
-    if not text:
-        return []
-    return [_private_key(text, text_of(credentials, "passphrase") or None)]
+class KeyRing:
+    """Private keys, opened once each and away from the loop: a passphrase is slow to try, by design."""
+
+    def __init__(self) -> None:
+        self._opened: Recent[asyncio.Task[asyncssh.SSHKey | None]] = Recent(MAX_KEYS)
+
+    async def keys_of(self, credentials: Mapping[str, Any]) -> list[asyncssh.SSHKey]:
+        """None or one. Raises InvalidTask for a key that cannot be opened, each time at no cost."""
+        text = text_of(credentials, "private_key")
+        if not text:
+            return []
+        passphrase = text_of(credentials, "passphrase")
+        name = hashlib.sha256(f"{passphrase}\0{text}".encode()).digest()
+        opening = self._opened.get(name)
+        if opening is None:
+            opening = asyncio.create_task(asyncio.to_thread(_private_key, text, passphrase or None))
+            self._opened.swap(name, opening)
+        key = await asyncio.shield(opening)
+        if key is None:
+            raise InvalidTask(
+                "credentials: private_key cannot be opened: not a private key, or a wrong passphrase"
+            )
+        return [key]
 
 
-@lru_cache(maxsize=256)
-def _private_key(text: str, passphrase: str | None) -> asyncssh.SSHKey:
-    """Kept, because opening a key with a passphrase is slow by design."""
+def _private_key(text: str, passphrase: str | None) -> asyncssh.SSHKey | None:
     try:
         return asyncssh.import_private_key(text.strip() + "\n", passphrase)
-    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
-        raise InvalidTask(
-            "credentials: private_key cannot be opened: not a private key, or a wrong passphrase"
-        ) from None
+    except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
+        return None
+
+
+def _algorithms(trust: Trust) -> list[str]:
+    """Of host keys, in the order we like them: the kinds of the known keys first, since a host has several,
+    then all others, so that one that shows another kind is told so in words. Certificates only where an
+    authority is known.
+    """
+    keys, authorities, _ = trust
+    known = [algorithm for key in keys for algorithm in key.sig_algorithms]
+    certificates = get_default_certificate_algs() if authorities else []
+    modern_first = sorted(get_default_public_key_algs(), key=lambda name: not name.startswith(b"ssh-ed25519"))
+    names = [*known, *certificates, *modern_first] if known else [*certificates, *modern_first]
+    return [name.decode("ascii") for name in dict.fromkeys(names)]
 
 
 def is_lost(error: BaseException) -> bool:

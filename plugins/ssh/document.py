@@ -3,6 +3,7 @@
 Formats: proc(5); os-release(5); df by POSIX (-P).
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,10 +32,15 @@ class Counters:
     octets: Reading
 
 
-def sections_of(output: bytes) -> Sections:
-    """The script's output by mark. What a login prints before the first mark is dropped. Raises NotLinux."""
+def marked(output: bytes) -> Sections:
+    """What a script printed by mark. What a login prints before the first mark is dropped."""
     parts = MARK.split(output.decode("utf-8", errors="replace").replace("\r\n", "\n"))
-    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def sections_of(output: bytes) -> Sections:
+    """The collecting script's output. Raises NotLinux."""
+    sections = marked(output)
     if "end" not in sections:
         raise NotLinux("the script's output is not complete")
     if not sections.get("stat", "").strip() or not sections.get("meminfo", "").strip():
@@ -43,7 +49,17 @@ def sections_of(output: bytes) -> Sections:
 
 
 def counters_of(sections: Sections) -> Counters:
-    uptime = _first_number(sections["uptime"])
+    """Raises NotLinux."""
+    try:
+        return _counters(sections)
+    except (ValueError, KeyError, OverflowError):
+        raise NotLinux("the host's /proc is not as Linux has it") from None
+
+
+def _counters(sections: Sections) -> Counters:
+    uptime = float(sections["uptime"].split()[0] if sections["uptime"].strip() else "no uptime")
+    if not math.isfinite(uptime):
+        raise ValueError("uptime")
     processors: dict[str, int] = {}
     for line in sections["stat"].splitlines():
         name, *fields = line.split()[: len(COLUMNS) + 1] or [""]
@@ -61,7 +77,7 @@ def counters_of(sections: Sections) -> Counters:
 
 
 def document_of(sections: Sections, before: Counters | None, now: Counters) -> dict[str, Any]:
-    """Rates need two readings of one boot; an earlier uptime is another boot."""
+    """Rates need two readings of one boot; an earlier uptime is another boot. Raises NotLinux."""
     if before is not None and now.octets.seconds <= before.octets.seconds:
         before = None
     found = {
@@ -95,7 +111,7 @@ def _memory(meminfo: str) -> dict[str, int]:
     values = {
         name: int(rest.split()[0]) * KIB
         for name, _, rest in pairs
-        if rest.split()[:1] and rest.split()[0].isdigit()
+        if rest.split()[:1] and rest.split()[0].isdecimal()
     }
     total = values.get("MemTotal", 0)
     if not total:
@@ -113,7 +129,9 @@ def _disk(df: str) -> dict[str, Any]:
     seen: set[str] = set()
     for line in df.splitlines():
         fields = line.split(None, 5)
-        if len(fields) < 6 or not fields[1].isdigit() or fields[0] in seen or fields[1] == "0":
+        if len(fields) < 6 or not (fields[1].isdecimal() and fields[3].lstrip("-").isdecimal()):
+            continue
+        if fields[0] in seen or fields[1] == "0":
             continue
         seen.add(fields[0])
         drives[fields[5]] = {"total": int(fields[1]) * KIB, "free": max(0, int(fields[3])) * KIB}
@@ -145,7 +163,7 @@ def _system(sections: Sections, now: Counters) -> dict[str, Any]:
         "uptime_seconds": int(now.octets.seconds),
     }
     processes = sections.get("processes", "").strip()
-    if processes.isdigit():
+    if processes.isdecimal():
         section["processes"] = int(processes)
     return section
 
@@ -156,10 +174,3 @@ def _os(text: str) -> str:
         if line.startswith("PRETTY_NAME="):
             return line.removeprefix("PRETTY_NAME=").strip("\"'")
     return lines[-1] if lines else ""
-
-
-def _first_number(text: str) -> float:
-    try:
-        return float(text.split()[0])
-    except (IndexError, ValueError):
-        raise NotLinux("the host does not tell its uptime (/proc/uptime)") from None

@@ -15,42 +15,50 @@ from plugins.ssh.connection import (
     REMEMBERED_KEY,
     Connection,
     HostKeyRefused,
+    KeyRing,
     ScriptError,
     connect,
     is_lost,
     script,
 )
-from plugins.ssh.document import Counters, NotLinux, counters_of, document_of, hostname_of, sections_of
+from plugins.ssh.document import (
+    Counters,
+    NotLinux,
+    counters_of,
+    document_of,
+    hostname_of,
+    marked,
+    sections_of,
+)
 
 IDLE_SECONDS = 330.0  # longer than a five-minute interval
 SPARE_FILES = 512
 REMEMBERED_HOSTS = 50_000
 # A host met for the first time is read twice, so that its first document has rates, too.
 FIRST_PAUSE_SECONDS = 1.0
-HOSTNAME = b"cat /proc/sys/kernel/hostname 2>/dev/null || hostname\n"
+HOSTNAME = b"echo; echo @nms-hostname; cat /proc/sys/kernel/hostname 2>/dev/null || hostname; echo @nms-end\n"
 
 
 class SshHost:
     """A host with its connection, which is made anew when it was lost."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
         self._connection: Connection | None = None
 
     async def run(self, task: Task, source: bytes) -> tuple[bytes, dict[str, str]]:
         """(output, what is to be remembered of the host)"""
         kept = self._connection
-        if kept is not None and task.remembered.get(REMEMBERED_KEY, kept.host_key) != kept.host_key:
-            await self.close()  # another key is to be trusted by now
-            kept = None
-        if kept is not None and kept.is_open:
+        is_usable = kept is not None and kept.is_open
+        if kept is not None and is_usable and _trusts(task, kept):
             try:
-                return await kept.run(source), {}
+                return await kept.run(source), _learned(task, kept)
             except (OSError, asyncssh.Error) as error:
                 if not is_lost(error):
                     raise
-        self._connection = fresh = await connect(task)
-        remember = {REMEMBERED_KEY: fresh.learned_key} if fresh.learned_key else {}
-        return await fresh.run(source), remember
+        await self.close()
+        self._connection = fresh = await connect(task, self._keys)
+        return await fresh.run(source), _learned(task, fresh)
 
     def survives(self, error: BaseException) -> bool:
         """A host that answers nonsense keeps its connection; after anything else it is in an unknown
@@ -69,10 +77,24 @@ class SshHost:
             connection.abort()
 
 
+def _trusts(task: Task, connection: Connection) -> bool:
+    """False where another key is to be trusted by now."""
+    return task.remembered.get(REMEMBERED_KEY, connection.host_key) == connection.host_key
+
+
+def _learned(task: Task, connection: Connection) -> dict[str, str]:
+    """Told until it is remembered: a result may be lost on its way, or the key forgotten by a person."""
+    is_news = bool(connection.learned_key) and REMEMBERED_KEY not in task.remembered
+    return {REMEMBERED_KEY: connection.learned_key} if is_news else {}
+
+
 class SshWorker:
     def __init__(self) -> None:
+        self._keys = KeyRing()
         self._cache: SessionCache[SshHost] = SessionCache(
-            SshHost, max_sessions=raise_file_limit() - SPARE_FILES, idle_seconds=IDLE_SECONDS
+            lambda _: SshHost(self._keys),
+            max_sessions=raise_file_limit() - SPARE_FILES,
+            idle_seconds=IDLE_SECONDS,
         )
         self._counters: Recent[Counters] = Recent(REMEMBERED_HOSTS)
 
@@ -100,12 +122,14 @@ class SshWorker:
 
     async def _discover(self, task: Task) -> ResultFields:
         """Nothing is kept, since most hosts are seen once."""
-        host = SshHost(task)
+        host = SshHost(self._keys)
         try:
             output, remember = await host.run(task, HOSTNAME)
         finally:
             await host.close()
-        hostname = output.decode("utf-8", errors="replace").split()[-1]
+        hostname = hostname_of(marked(output))
+        if not hostname:
+            raise ScriptError("the host's shell does not tell the host's name")
         fields: dict[str, Any] = {"success": True, "hostname": hostname}
         return {**fields, "remember": remember} if remember else fields
 

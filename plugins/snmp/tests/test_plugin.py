@@ -223,6 +223,31 @@ def test_an_agent_that_restarts_is_no_failed_login(runner: StreamRunner) -> None
     assert (first.success, second.success) == (True, True), second.error
 
 
+def test_an_agent_that_was_set_up_anew_is_found_again(runner: StreamRunner) -> None:
+    """With another engine id it drops what is for the old one: a time-out, once."""
+    with Agent(address(21), name="agent-21") as agent:
+        assert polls(runner, agent.address, **user("shaaes"))[0].success
+        agent.stop()
+        agent.rename("agent-21-anew")
+        agent.start()
+        results = [polls(runner, agent.address, **user("shaaes"))[0] for _ in range(2)]
+    assert results[1].success, results[1].error
+
+
+def test_a_table_with_holes_is_walked_once(runner: StreamRunner) -> None:
+    """An interface without one of its counters is left out, not looked for at each poll."""
+    values = interfaces(octets=0, high=0)
+    del values[f"{IFX}.10.2"]
+    with Agent(address(22), values=values) as agent:
+        document(runner, agent.address)
+        time.sleep(1.1)
+        first = document(runner, agent.address)
+        started = time.monotonic()
+        document(runner, agent.address)
+    assert set(first["network"]["interfaces"]) == {"br0", "old0"}
+    assert time.monotonic() - started < 1
+
+
 def test_interfaces_that_come_and_go(runner: StreamRunner) -> None:
     values = interfaces(octets=0, high=0)
     without = {oid: value for oid, value in values.items() if not oid.endswith(".3")}

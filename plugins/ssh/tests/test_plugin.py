@@ -267,3 +267,44 @@ def test_ends_by_sigterm_and_leaves_no_session(server: Server) -> None:
 )
 def test_payloads_that_cannot_work_are_refused_by_the_schema(payload: dict[str, Any]) -> None:
     assert PLUGIN.credential_errors(payload)
+
+
+def test_a_key_is_told_until_it_is_remembered(server: Server, runner: StreamRunner) -> None:
+    """A result may be lost on its way, or a person have the device forget."""
+    told = {"host_key": server.host_key}
+    for remembered, expected in (({}, told), ({}, told), (told, {}), ({}, told)):
+        (result,) = polls(runner, server, remembered=remembered)
+        assert result.success, result.error
+        assert result.remember == expected
+
+
+def test_a_host_is_known_by_any_of_its_keys(server: Server) -> None:
+    rsa = " ".join((server.folder / "host_rsa.pub").read_text().split()[:2])
+    known = {"rsa": rsa, "ed25519": server.host_key}
+    tasks = [
+        task(
+            server.address,
+            name=kind,
+            private_key=server.key,
+            host_key_policy="strict",
+            known_hosts=f"[{server.address}]:{PORT} {key}",
+        )
+        for kind, key in known.items()
+    ]
+    results = ssh_batch(tasks)
+    assert [results[kind]["success"] for kind in known] == [True, True], results
+
+
+def test_a_wrong_passphrase_holds_up_nobody(server: Server, runner: StreamRunner) -> None:
+    """Opening a key is slow by design; one that cannot be opened is tried once."""
+    started = time.monotonic()
+    results = polls(runner, server, 200, private_key=server.passphrase_key, passphrase="wrong")
+    assert {result.error_code for result in results} == {"internal"}
+    assert time.monotonic() - started < 5
+
+
+@needs_root
+def test_a_shell_that_refuses_tells_no_host_name(server: Server) -> None:
+    account: dict[str, Any] = {"username": "nobody2", "password": PASSWORD}
+    result = ssh_batch([task(server.address, **account)], "-discovery")[server.address]
+    assert (result["success"], result["error_code"]) == (False, "script")
