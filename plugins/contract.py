@@ -83,6 +83,7 @@ class Result:
     data: str | None = None
     sampled_at: datetime | None = None
     duration_ms: float | None = None
+    is_login_accepted: bool = False  # of a failure that came after the login
     remember: Mapping[str, str] = field(
         default_factory=dict
     )  # facts to be sent with this device's next tasks
@@ -182,6 +183,7 @@ def _parse_failure(request_id: str, fields: dict[str, Any]) -> Result:
         error=message,
         sampled_at=_parse_time(fields.get("sampled_at")),
         duration_ms=_parse_duration(fields.get("duration_ms")),
+        is_login_accepted=fields.get("login") == "accepted",
         is_plugin_fault=code is ErrorCode.INTERNAL,
     )
 

@@ -29,6 +29,8 @@ class Plugin:
     executable: Path | None
     # The target says nothing to a wrong credential, so a time-out may mean one.
     wrong_credentials_are_silent: bool = False
+    # Whether its targets lock an account after refused logins.
+    locks_accounts: bool = True
 
     @property
     def has_stream_mode(self) -> bool:
@@ -109,6 +111,7 @@ def read(folder: Path) -> Plugin:
         modes=_modes(fields),
         executable=_executable(manifest.parent, fields),
         wrong_credentials_are_silent=fields.get("wrong_credentials_are_silent") is True,
+        locks_accounts=fields.get("locks_accounts") is not False,
     )
 
 

@@ -1,10 +1,14 @@
-"""How often a login is tried: so seldom that no account is ever locked by us.
+"""How often a login is tried: so seldom that no account is locked by us.
 
-An account is a user name on one host, or a domain's user name wherever it is used. Of one account at most
-NMS_LOGIN_ATTEMPTS logins are refused within NMS_LOGIN_WINDOW_SECONDS: a try counts as refused until it is
-known otherwise, so that a sweep over a network with a wrong password stops after as many hosts. A secret that
-was accepted lately is not held up. The state lies in Redis, for all workers together, and is changed by two
-scripts only.
+An account is a user name on one host for one protocol, or a domain's user name wherever it is used. Of one
+account at most NMS_LOGIN_ATTEMPTS logins are refused within NMS_LOGIN_WINDOW_SECONDS: a try counts as refused
+until it is known otherwise, so that a sweep over a network with a wrong password stops after as many hosts. A
+secret that was accepted lately is not held up, once this worker has seen it accepted, too: a worker that has
+just started holds no sessions, and begins with a few. A host that never accepted the secret is counted by
+itself as long as others accept it.
+
+The state lies in Redis, for all workers together, and is changed by two scripts only. What is left: logins
+that are under way when the first refusal comes still reach their hosts.
 """
 
 import hashlib
@@ -17,14 +21,21 @@ from django.conf import settings
 
 from nms_project.redis_client import redis_client
 from plugins.contract import ErrorCode, Result, Task
+from plugins.registry import Plugin
 
 _LUA = Path(__file__).parent / "lua"
 ADMIT = (_LUA / "logins_admit.lua").read_text(encoding="utf-8")
 SETTLE = (_LUA / "logins_settle.lua").read_text(encoding="utf-8")
 PENDING_SLACK_SECONDS = 10  # beyond a task's own timeout, until its result is settled
 
-# A login that got as far as this was accepted; of other failures nobody knows.
+# Whatever failed to run was let in first. Of other failures nobody knows, unless the plugin says so.
 ACCEPTED = frozenset({ErrorCode.SCRIPT})
+
+
+# What this process has seen accepted; guarded by the interpreter's lock, and wrong entries cost a few tries
+# more.
+_seen: set[str] = set()
+MAX_SEEN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +49,45 @@ class Admission:
     paused: dict[str, int]
 
 
-def logins_admit(tasks: Sequence[Task]) -> Admission:
-    """Raises redis.RedisError when Redis is away. A task without a user name has no account that could
-    be locked.
-    """
-    guarded = [task for task in tasks if _account(task) is not None]
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    task: Task
+    account: str  # digests, as the next two
+    host: str  # the account on this host
+    secret: str
+
+    def redis_keys(self) -> tuple[str, ...]:
+        """As the scripts want them. Neither names nor secrets stand in a key."""
+        account, host = f"nms:logins:{self.account}", f"nms:logins:{self.host}"
+        return (
+            f"{account}:refused",
+            f"{account}:pending",
+            f"{account}:accepted:{self.secret}",
+            f"{host}:refused_here",
+            f"{host}:accepted_here:{self.secret}",
+        )
+
+    @property
+    def mark(self) -> str:
+        return self.account + self.secret
+
+
+def logins_admit(plugin: Plugin, tasks: Sequence[Task], *, start_within_seconds: float = 0.0) -> Admission:
+    """Raises redis.RedisError when Redis is away. What has no account that could be locked may always go."""
+    attempts = _attempts(plugin, tasks)
     answers: dict[str, int] = dict.fromkeys((task.request_id for task in tasks), 1)
-    if guarded:
-        life = max(task.timeout_seconds for task in guarded) + PENDING_SLACK_SECONDS
+    if attempts:
+        timeout = max(attempt.task.timeout_seconds for attempt in attempts)
         found = redis_client().eval(
             ADMIT,
-            3 * len(guarded),
-            *(key for task in guarded for key in _keys(task)),
+            5 * len(attempts),
+            *(key for attempt in attempts for key in attempt.redis_keys()),
             settings.NMS_LOGIN_ATTEMPTS,
             settings.NMS_LOGIN_WINDOW_SECONDS,
-            life,
-            *(task.request_id for task in guarded),
+            start_within_seconds + timeout + PENDING_SLACK_SECONDS,
+            *(word for one in attempts for word in (one.task.request_id, int(one.mark in _seen))),
         )
-        answers |= {task.request_id: int(answer) for task, answer in zip(guarded, found, strict=True)}
+        answers |= {one.task.request_id: int(answer) for one, answer in zip(attempts, found, strict=True)}
     return Admission(
         go=[task for task in tasks if answers[task.request_id] > 0],
         wait=[task for task in tasks if answers[task.request_id] == 0],
@@ -63,51 +95,70 @@ def logins_admit(tasks: Sequence[Task]) -> Admission:
     )
 
 
-def logins_settle(tasks: Mapping[str, Task], results: Sequence[Result]) -> None:
+def logins_settle(plugin: Plugin, tasks: Mapping[str, Task], results: Sequence[Result]) -> None:
     """`tasks` by request id. Raises redis.RedisError when Redis is away: tries then count until they are
     forgotten.
     """
-    guarded = [
-        (tasks[result.request_id], result)
-        for result in results
-        if _account(tasks[result.request_id]) is not None
-    ]
-    if guarded:
-        redis_client().eval(
-            SETTLE,
-            3 * len(guarded),
-            *(key for task, _ in guarded for key in _keys(task)),
-            settings.NMS_LOGIN_WINDOW_SECONDS,
-            *(word for task, result in guarded for word in (task.request_id, _outcome(result))),
-        )
+    outcomes = {result.request_id: _outcome(result) for result in results}
+    attempts = _attempts(plugin, [tasks[request_id] for request_id in outcomes])
+    if not attempts:
+        return
+    answers = redis_client().eval(
+        SETTLE,
+        5 * len(attempts),
+        *(key for attempt in attempts for key in attempt.redis_keys()),
+        settings.NMS_LOGIN_WINDOW_SECONDS,
+        *(
+            word
+            for one in attempts
+            for word in (one.task.request_id, outcomes[one.task.request_id], one.secret)
+        ),
+    )
+    for attempt, is_wrong in zip(attempts, answers, strict=True):
+        if is_wrong:
+            _seen.discard(attempt.mark)
+        elif outcomes[attempt.task.request_id] == "accepted" and len(_seen) < MAX_SEEN:
+            _seen.add(attempt.mark)
 
 
 def _outcome(result: Result) -> str:
-    if result.success or result.error_code in ACCEPTED:
+    if result.success or result.is_login_accepted or result.error_code in ACCEPTED:
         return "accepted"
     return "refused" if result.error_code is ErrorCode.AUTH else "unknown"
 
 
-def _account(task: Task) -> str | None:
-    """A domain locks its account everywhere, a host's own account is locked there alone."""
+def _attempts(plugin: Plugin, tasks: Sequence[Task]) -> list[_Attempt]:
+    if not plugin.locks_accounts:
+        return []
+    found = []
+    for task in tasks:
+        account = account_of(plugin.id, task)
+        if account is not None:
+            secret = orjson.dumps(dict(task.credentials), option=orjson.OPT_SORT_KEYS)
+            host = f"{account} on {task.target}"
+            found.append(_Attempt(task, _digest(account.encode()), _digest(host.encode()), _digest(secret)))
+    return found
+
+
+def account_of(plugin_id: str, task: Task) -> str | None:
+    """The account a login is for, in one spelling; None where there is no user name.
+
+    `domain`, DOMAIN\\user and user@domain.example are a domain's, which locks it everywhere; `.` is the host
+    itself.
+    """
     name = task.credentials.get("username")
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name.strip():
         return None
-    domain = str(task.credentials.get("domain") or "")
-    if domain or "\\" in name or "@" in name:
-        return f"{domain}\\{name}".lower()
-    return f"{task.target} {name}".lower()
-
-
-def _keys(task: Task) -> tuple[str, str, str]:
-    """Neither names nor secrets stand in a key; digests are keyed, so that none can be guessed from Redis."""
-    account = _digest(str(_account(task)).encode())
-    secret = _digest(orjson.dumps(dict(task.credentials), option=orjson.OPT_SORT_KEYS))
-    return (
-        f"nms:logins:{account}:refused",
-        f"nms:logins:{account}:pending",
-        f"nms:logins:{account}:accepted:{secret}",
-    )
+    domain, user = str(task.credentials.get("domain") or ""), name
+    if "\\" in name:
+        domain, _, user = name.partition("\\")
+    elif "@" in name:
+        user, _, domain = name.rpartition("@")
+    # CORP and corp.example are told apart by nobody from here: their first words are taken for the same
+    # domain.
+    domain = domain.strip().casefold().partition(".")[0]
+    user = user.strip().casefold()
+    return f"{domain}\\{user}" if domain else f"{plugin_id} {task.target} {user}"
 
 
 def _digest(value: bytes) -> str:
