@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+import orjson
 from django.db import connection, transaction
 
 from devices.models import Device, DeviceStatus, PollState, StatusChange, Timestamped
 from devices.schedule import grid_offset_ms, next_slot
+from plugins.contract import MAX_REMEMBERED_BYTES
 
 MANUAL = "provisioned"
 FOUND = "found by discovery"
@@ -140,10 +142,15 @@ def device_take_off(
 
 @transaction.atomic
 def device_remember(*, device_id: int, facts: Mapping[str, str]) -> None:
-    """Keeps what the plugin found out; what is known already stays, whoever says otherwise."""
+    """Keeps what the plugin found out; what is known already stays, whoever says otherwise. What would be too
+    much altogether is not kept.
+    """
     device = Device.objects.select_for_update().filter(pk=device_id).first()
-    if device is not None:
-        device.remembered = {**facts, **device.remembered}
+    if device is None:
+        return
+    merged = {**facts, **device.remembered}
+    if len(orjson.dumps(merged)) <= MAX_REMEMBERED_BYTES:
+        device.remembered = merged
         device.save(update_fields=["remembered", "updated_at"])
 
 

@@ -16,6 +16,7 @@ from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile, DeviceStatus
 from devices.plugins import plugin_find
+from devices.selectors import remembered_by_address
 from devices.services import Found, devices_register
 from discovery import services
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
@@ -39,6 +40,7 @@ class Probe:
     error_code: str = ""
     error: str = ""
     credential_profile_id: int = 0
+    was_attempted: bool = True
     remembered: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,25 +103,26 @@ def _ask_plugin(plugin: Plugin, profile: DiscoveryProfile, addresses: Sequence[s
     for credential in credentials:
         is_last = credential is credentials[-1]
         again: list[str] = []
-        for probes in _ask_with(plugin, profile.port, credential, remaining):
+        start_within = START_WITHIN_SECONDS / len(credentials)
+        for probes in _ask_with(plugin, profile.port, credential, remaining, start_within):
             final = []
             for probe in probes:
-                if _is_worth_another(plugin, probe):
+                if probe.error_code:
                     refusals.setdefault(probe.address, []).append(f"{credential.name}: {probe.error}")
-                    if not is_last:
-                        again.append(probe.address)
-                        continue
-                    probe = replace(probe, error="; ".join(refusals[probe.address]))
-                final.append(probe)
+                if not is_last and _is_worth_another(plugin, probe):
+                    again.append(probe.address)
+                else:
+                    final.append(_with_all_errors(probe, refusals.get(probe.address, [])))
             yield final
         remaining = again
 
 
 def _ask_with(
-    plugin: Plugin, port: int, credential: CredentialProfile, addresses: Sequence[str]
+    plugin: Plugin, port: int, credential: CredentialProfile, addresses: Sequence[str], start_within: float
 ) -> Iterator[list[Probe]]:
     secret = payload_decrypt(credential.encrypted_payload)
     by_request = {uuid4().hex: address for address in addresses}
+    known = remembered_by_address(addresses, port)
     tasks = [
         Task(
             request_id=request_id,
@@ -128,10 +131,11 @@ def _ask_with(
             credentials=secret,
             timeout_seconds=settings.NMS_PLUGIN_TIMEOUT_SECONDS,
             operation=Operation.DISCOVERY,
+            remembered=known.get(address, {}),
         )
         for request_id, address in by_request.items()
     ]
-    for results in tasks_run(plugin, tasks, start_within_seconds=START_WITHIN_SECONDS):
+    for results in tasks_run(plugin, tasks, start_within_seconds=start_within):
         yield [_found(by_request[result.request_id], credential, result) for result in results]
 
 
@@ -144,11 +148,19 @@ def _found(address: str, credential: CredentialProfile, result: Result) -> Probe
             remembered=result.remember,
         )
     code = result.error_code or ErrorCode.PROTOCOL
-    return Probe(address, error_code=code, error=result.error or "the host did not tell its name")
+    error = result.error or "the host did not tell its name"
+    return Probe(address, error_code=code, error=error, was_attempted=result.was_attempted)
+
+
+def _with_all_errors(probe: Probe, errors: Sequence[str]) -> Probe:
+    """Where several credentials failed, what each of them met."""
+    return replace(probe, error="; ".join(errors)) if probe.error_code and len(errors) > 1 else probe
 
 
 def _is_worth_another(plugin: Plugin, probe: Probe) -> bool:
-    """Whether another credential may do better."""
+    """Whether another credential may do better. One that was not tried is not known to be wrong."""
+    if not probe.was_attempted:
+        return False
     if probe.error_code == ErrorCode.TIMEOUT:
         return plugin.wrong_credentials_are_silent
     return probe.error_code == ErrorCode.AUTH

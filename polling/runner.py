@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -78,6 +78,18 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def await_exit(process: subprocess.Popen[bytes], until: Callable[[], bool]) -> bool:
+    """Waits without reaping: its id, which is its group's too, must stay taken until the group is killed.
+    False when `until` came true first.
+    """
+    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while process.returncode is None and os.waitid(os.P_PID, process.pid, flags) is None:
+        if until():
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def log_stderr(plugin_id: str, text: bytes, level: int = logging.WARNING) -> None:
@@ -191,15 +203,8 @@ class _Conversation:
         return self.output
 
     def _await_end(self, deadline: float) -> None:
-        """Waits without reaping: its id, which is its group's too, must stay taken until the group is
-        killed.
-        """
-        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        while os.waitid(os.P_PID, self.process.pid, flags) is None:
-            if time.monotonic() > deadline or self.closed.is_set():
-                self.output.fault = "the plugin closed its output but did not end, and was killed"
-                return
-            time.sleep(0.005)
+        if not await_exit(self.process, lambda: time.monotonic() > deadline or self.closed.is_set()):
+            self.output.fault = "the plugin closed its output but did not end, and was killed"
 
     def _move(self, stream: object) -> None:
         if stream is self.process.stdin:

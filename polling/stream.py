@@ -29,7 +29,7 @@ from plugins.contract import (
 )
 from plugins.registry import Plugin
 from polling.errors import RunnerClosed
-from polling.runner import GRACE_SECONDS, READ_BYTES, kill_group, log_stderr, start
+from polling.runner import GRACE_SECONDS, READ_BYTES, await_exit, kill_group, log_stderr, start
 
 logger = logging.getLogger(__name__)
 
@@ -123,14 +123,11 @@ class StreamRunner:
         if process is None:
             return
         process.outgoing.put(None)
-        for seconds in (EOF_SECONDS, TERM_SECONDS):
-            try:
-                process.popen.wait(seconds)
-                return
-            except subprocess.TimeoutExpired:
-                process.popen.terminate()
-        logger.warning("plugin %s did not end on its own and is killed", self.plugin.id)
-        kill_group(process.popen)
+        if not _ends_within(process.popen, EOF_SECONDS):
+            process.popen.terminate()
+            if not _ends_within(process.popen, TERM_SECONDS):
+                logger.warning("plugin %s did not end on its own and is killed", self.plugin.id)
+        kill_group(process.popen)  # with whatever it left behind in its group
 
     # --- submitting -------------------------------------------------------------------------------
 
@@ -144,6 +141,8 @@ class StreamRunner:
         with self._lock:
             reason = self._ensure_started()
             process = self._process
+            if process is not None and task.request_id in process.pending:
+                process, reason = None, "a task of the same request_id is under way"
             if process is not None:
                 deadline = time.monotonic() + task.timeout_seconds + GRACE_SECONDS
                 if not process.pending and not process.is_mute:
@@ -299,6 +298,11 @@ class StreamRunner:
                 self.silence_seconds,
             )
             kill_group(process.popen)  # the reader sees the end and settles the rest
+
+
+def _ends_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    return await_exit(process, lambda: time.monotonic() > deadline)
 
 
 class _Flush:

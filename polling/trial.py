@@ -6,7 +6,10 @@ Only ids and the result travel: the message holds no secret, the answer lies in 
 
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 from typing import Any
 from uuid import uuid4
 
@@ -18,11 +21,12 @@ from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile
 from devices.plugins import plugin_find
+from devices.selectors import remembered_by_address
 from nms_project.errors import InvalidInput
 from nms_project.queues import poll_queue
 from nms_project.redis_client import redis_client
 from plugins.contract import ErrorCode, Result, Task, failed
-from plugins.registry import ICMP
+from plugins.registry import ICMP, Plugin
 from polling.dispatch import tasks_run
 from polling.errors import NoWorker
 from polling.runner import GRACE_SECONDS
@@ -30,6 +34,8 @@ from polling.runner import GRACE_SECONDS
 ANSWER_SECONDS = 60
 START_SECONDS = 5.0  # until a worker takes the message
 POLL_SECONDS = 1
+MAX_OPEN = 6  # trials at once, over all web processes
+OPEN_KEY = "nms:trials:open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,24 @@ def credential_try(*, profile: CredentialProfile, target: str, port: int | None)
         raise InvalidInput(
             {"non_field_errors": [f"There is nothing to try for the protocol {profile.protocol!r}."]}
         )
+    with _one_of_few():
+        return _ask_worker(profile, plugin, target, port)
+
+
+@contextmanager
+def _one_of_few() -> Iterator[None]:
+    """Each trial holds a thread of the web server until it is over. Raises NoWorker when too many do."""
+    client = redis_client()
+    try:
+        if client.incr(OPEN_KEY) > MAX_OPEN:
+            raise NoWorker("Too many credentials are being tried at once. Try again shortly.")
+        yield
+    finally:
+        client.decr(OPEN_KEY)
+        client.expire(OPEN_KEY, ANSWER_SECONDS)  # what a killed process had open is forgotten
+
+
+def _ask_worker(profile: CredentialProfile, plugin: Plugin, target: str, port: int | None) -> Trial:
     trial_id = uuid4().hex
     wait_seconds = START_SECONDS + settings.NMS_PLUGIN_TIMEOUT_SECONDS + GRACE_SECONDS
     current_app.send_task(
@@ -84,11 +108,27 @@ def _try(trial_id: str, profile: CredentialProfile, target: str, port: int) -> R
         credentials = payload_decrypt(profile.encrypted_payload)
     except CredentialUnreadable as error:
         return failed(trial_id, ErrorCode.INTERNAL, str(error))
-    task = Task(trial_id, target, port, credentials, float(settings.NMS_PLUGIN_TIMEOUT_SECONDS))
+    task = Task(
+        trial_id,
+        target,
+        port,
+        credentials,
+        float(settings.NMS_PLUGIN_TIMEOUT_SECONDS),
+        remembered=_remembered(target, port),
+    )
     for results in tasks_run(plugin, [task], start_within_seconds=START_SECONDS, is_forced=True):
         for result in results:
             return result
     return failed(trial_id, ErrorCode.INTERNAL, "the plugin is busy and could not start in time")
+
+
+def _remembered(target: str, port: int) -> dict[str, str]:
+    """Of the device at that address: a host key that is known is not trusted anew for a trial."""
+    try:
+        address = str(ip_address(target))
+    except ValueError:
+        return {}
+    return remembered_by_address([address], port).get(address, {})
 
 
 def _trial(result: Result) -> Trial:

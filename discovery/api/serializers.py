@@ -11,14 +11,26 @@ from devices.models import CredentialProfile
 from devices.plugins import plugin_find
 from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
-from discovery.services import fallbacks_check, fallbacks_set
+from discovery.services import MAX_FALLBACKS, fallbacks_check, fallbacks_set
 from discovery.targets import target_check
 
 
 class FallbackIdsField(serializers.ListField):
-    """Ids of credential profiles, in the order in which they are tried."""
+    """Ids of credential profiles, in the order in which they are tried; one query for all."""
 
-    child = serializers.PrimaryKeyRelatedField(queryset=CredentialProfile.objects.all())
+    child = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+
+    def to_internal_value(self, data: Any) -> list[CredentialProfile]:
+        if isinstance(data, list) and len(data) > MAX_FALLBACKS:
+            raise serializers.ValidationError(f"At most {MAX_FALLBACKS} further credentials can be tried.")
+        ids = super().to_internal_value(data)
+        found = CredentialProfile.objects.in_bulk(ids)
+        missing = [pk for pk in ids if pk not in found]
+        if missing:
+            raise serializers.ValidationError(
+                f"There is no credential profile {missing[0]}: it does not exist."
+            )
+        return [found[pk] for pk in ids]
 
     def to_representation(self, data: Any) -> list[int]:
         return [fallback.credential_profile_id for fallback in data.all()]

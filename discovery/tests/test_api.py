@@ -142,6 +142,10 @@ def test_created_with_further_credentials(api: APIClient, winrm_credential: Cred
         (lambda own: [another(str(number)).pk for number in range(5)], "At most 4"),
         (lambda own: [12345], "does not exist"),
         (lambda own: "x", "Expected a list"),
+        (lambda own: [1.5], "integer"),
+        (lambda own: [10**30], "less than or equal"),
+        (lambda own: [[1]], "integer"),
+        (lambda own: [1] * 20_000, "At most 4"),
     ],
 )
 def test_further_credentials_that_cannot_be_tried(
@@ -164,3 +168,9 @@ def test_the_list_costs_the_same_however_many_profiles_have_further_credentials(
         services.fallbacks_set(copy, [another(f"b{number}")])
     with django_assert_num_queries(3):
         assert api.get(URL).json()["count"] == 6
+
+
+def test_a_number_beyond_all_numbers_is_refused(api: APIClient, profile: DiscoveryProfile) -> None:
+    raw = '{"fallback_credential_profile_ids": [1e400]}'
+    answer = api.patch(f"{URL}/{profile.pk}", data=raw, content_type="application/json")
+    assert answer.status_code == 400

@@ -322,7 +322,7 @@ def test_no_account_is_tried_more_often_than_allowed(profile: Profile, settings:
     (result,) = run.results.all()
     assert (result.outcome, result.error_code) == (Outcome.FAILED, "auth")
     assert result.error.count("not this one") == 3
-    assert result.error.count("not attempted") == 2
+    assert result.error.count("not attempted") == 1  # and then none: it is not known to be wrong
 
 
 @pytest.mark.parametrize(("is_silent", "hosts"), [(False, 0), (True, 1)])

@@ -83,11 +83,12 @@ class _Kit:
 
     def __init__(self, plugin: Plugin, folder: Path) -> None:
         self.plugin = plugin
-        properties = plugin.credential_schema.get("properties", {})
-        self.credentials = {
-            name: MARK if isinstance(value, str) and properties.get(name, {}).get("writeOnly") else value
-            for name, value in _sample_credentials(folder).items()
-        }
+        self.credentials = _sample_credentials(folder)
+        for name, rule in plugin.credential_schema.get("properties", {}).items():
+            if rule.get("writeOnly") and isinstance(self.credentials.get(name), str):
+                marked = {**self.credentials, name: MARK}
+                if not plugin.credential_errors(marked):  # a key or the like stays as the sample has it
+                    self.credentials = marked
 
     def batch_cases(self) -> list[Case]:
         return [

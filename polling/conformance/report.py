@@ -38,6 +38,9 @@ def findings_of(cases: Sequence[Case], only: str) -> Iterator[Finding]:
             check()
         except Deviation as deviation:
             yield Finding(name, str(deviation), monotonic() - started)
+        except Exception as error:  # noqa: BLE001 (a stranger's plugin answers whatever it likes)
+            problem = f"its answers cannot be made sense of: {type(error).__name__}: {error}"
+            yield Finding(name, problem, monotonic() - started)
         else:
             yield Finding(name, "", monotonic() - started)
 
