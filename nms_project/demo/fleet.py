@@ -31,7 +31,7 @@ class Trouble:
 FAULTY = {
     "127.20.0.46": Trouble(Fault.WRONG_PASSWORD, "auth_failed"),
     "127.20.0.47": Trouble(Fault.HANG, "timeout"),
-    "127.20.0.48": Trouble(Fault.NON_JSON, "poll_failed"),
+    "127.20.0.48": Trouble(Fault.SOAP_FAULT, "poll_failed"),
 }
 # They stop listening some time later, and must end up inactive.
 DYING = {

@@ -195,10 +195,10 @@ def test_a_credential_is_tried_and_the_reason_told_in_words(stack: LiveStack, si
             gone: Fault.GONE,
         }
     )
-    plain = stack.client.post("credentials", CREDENTIAL)
-    tls = stack.client.post(
-        "credentials",
-        {**CREDENTIAL, "name": "TLS", "payload": {**CREDENTIAL["payload"], "scheme": "https"}},  # type: ignore[dict-item]
+    secret = {"username": "monitor", "password": HOST_PASSWORD, "collect": "powershell"}
+    plain, tls = (
+        stack.client.post("credentials", {"name": name, "protocol": "winrm", "payload": {**secret, **more}})
+        for name, more in (("plain", {}), ("TLS", {"scheme": "https"}))
     )
 
     def tried(target: str, credential: Any = plain) -> str:
