@@ -36,6 +36,7 @@ START_SECONDS = 5.0  # until a worker takes the message
 POLL_SECONDS = 1
 MAX_OPEN = 6  # trials at once, over all web processes
 OPEN_KEY = "nms:trials:open"
+OPEN_SECONDS = 120  # without a trial, until what a killed process had open is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,15 @@ def _one_of_few() -> Iterator[None]:
     """Each trial holds a thread of the web server until it is over. Raises NoWorker when too many do."""
     client = redis_client()
     try:
-        if client.incr(OPEN_KEY) > MAX_OPEN:
+        with client.pipeline() as pipeline:
+            pipeline.incr(OPEN_KEY)
+            pipeline.expire(OPEN_KEY, OPEN_SECONDS)
+            count, _ = pipeline.execute()
+        if count > MAX_OPEN:
             raise NoWorker("Too many credentials are being tried at once. Try again shortly.")
         yield
     finally:
         client.decr(OPEN_KEY)
-        client.expire(OPEN_KEY, ANSWER_SECONDS)  # what a killed process had open is forgotten
 
 
 def _ask_worker(profile: CredentialProfile, plugin: Plugin, target: str, port: int | None) -> Trial:

@@ -50,9 +50,9 @@ TRIES = 3
 MAX_TRY_SECONDS = 3.0
 # About 25 bytes an object: a request of 40 and its answer fit into an Ethernet frame.
 OBJECTS_A_REQUEST = 40
-# Rows of 255 characters must fit into gufo-snmp's 4,080 bytes, and agents fail with more (docs of
-# snmp_exporter: 25).
-REPETITIONS = 10
+# Rows of a table in one answer: agents are known to fail with more than 25, and rows of 255 characters must
+# fit into gufo-snmp's 4,080 bytes.
+NUMBERS, TEXTS = 25, 10
 INCOMPLETE = "incomplete"  # what gufo-snmp says of an answer beyond its buffer
 MAX_ROWS = 5_000  # of one table's column: an agent that never ends must not hold us
 # An engine's time may be off by 150 s (RFC 3414, section 2.2.3): after a pause it is asked for again.
@@ -121,13 +121,13 @@ class Client:
                 found[oid] = value
         return found
 
-    async def column(self, oid: str) -> dict[str, ValueType]:
+    async def column(self, oid: str, *, rows_at_once: int = NUMBERS) -> dict[str, ValueType]:
         """A column of a table by index (the rest of the OID); empty where there is no such table."""
         found: dict[str, ValueType] = {}
         prefix = f"{oid}."
         session = await self._try(_itself)
         is_bulk = self.version is not SnmpVersion.v1
-        rows = session.getbulk(oid, REPETITIONS) if is_bulk else session.getnext(oid)
+        rows = session.getbulk(oid, rows_at_once) if is_bulk else session.getnext(oid)
         while len(found) < MAX_ROWS:
             try:
                 name, value = await self._try(lambda _: anext(rows))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gufo.snmp import SnmpVersion, ValueType
 
 from plugins.snmp import mib
-from plugins.snmp.client import Client
+from plugins.snmp.client import TEXTS, Client
 
 # Pseudo file systems that agents list among the fixed disks.
 NO_DISKS = ("/dev", "/proc", "/run", "/sys", "/snap/", "/var/lib/docker/")
@@ -87,10 +87,13 @@ async def layout_read(client: Client) -> Layout:
 async def _interfaces(client: Client) -> tuple[Interface, ...]:
     """64-bit counters where the agent has them (RFC 2863, section 3.1.6), else those of 32 bits."""
     types = await client.column(mib.IF_TYPE)
-    descriptions = await client.column(mib.IF_DESCR)
+    names = await client.column(mib.IF_NAME, rows_at_once=TEXTS)
+    # Long, and of use only where there are no names.
+    descriptions = (
+        {} if types.keys() <= names.keys() else await client.column(mib.IF_DESCR, rows_at_once=TEXTS)
+    )
     has_no_64_bits = client.version is SnmpVersion.v1  # which has no Counter64
     wide = {} if has_no_64_bits else await client.column(mib.IF_HC_IN_OCTETS)
-    names = await client.column(mib.IF_NAME)
     connectors = await client.column(mib.IF_CONNECTOR_PRESENT)
     found = []
     taken: set[str] = set()
@@ -119,7 +122,7 @@ async def _storages(client: Client) -> tuple[tuple[Storage, ...], Storage | None
     types = await client.column(mib.HR_STORAGE_TYPE)
     if not types:
         return (), None
-    descriptions = await client.column(mib.HR_STORAGE_DESCR)
+    descriptions = await client.column(mib.HR_STORAGE_DESCR, rows_at_once=TEXTS)
     units = await client.column(mib.HR_STORAGE_UNITS)
     disks = [
         _storage(index, descriptions, units)

@@ -146,3 +146,12 @@ def test_a_secret_no_key_opens_is_said(winrm_credential: CredentialProfile) -> N
     trial_run("1", winrm_credential.pk, "a", 1)
     answer: Any = redis_client().lpop("nms:trial:1")
     assert b"cannot be decrypted" in answer
+
+
+def test_too_many_at_once_are_refused(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    """Each would hold a thread of the web server."""
+    redis_client().set("nms:trials:open", 6)
+    answer = api.post(url(winrm_credential), {"target": "good.example"})
+    assert answer.status_code == 503
+    assert "at once" in answer.json()["error"]["message"]
+    assert redis_client().get("nms:trials:open") == b"6"
