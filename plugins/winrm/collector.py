@@ -25,6 +25,7 @@ from plugins.winrm.errors import (
     fault_codes,
     is_accepted_login,
     is_quota,
+    is_refused_login,
 )
 from plugins.winrm.queries import HOSTNAME, QUERIES, RATES, Query
 from plugins.winrm.session import MAX_RESIDENT_BYTES, HostSession
@@ -154,7 +155,9 @@ class Collector:
                 failures.append(error)
                 other = _other_way(way, error)
                 if other is None:
-                    raise failures[0] from None  # what the way we like best had to say
+                    # What the way we like best had to say, unless the host has shut the door meanwhile.
+                    is_shut = is_refused_login(error) or is_quota(error)
+                    raise (error if is_shut else failures[0]) from None
                 way = other
         if way is not first:
             self.memory.ways.swap(key, (way, time.monotonic() + WAY_SECONDS))
