@@ -66,11 +66,11 @@ def credential_try(*, profile: CredentialProfile, target: str, port: int | None)
 def _one_of_few() -> Iterator[None]:
     """Each trial holds a thread of the web server until it is over. Raises NoWorker when too many do."""
     client = redis_client()
+    with client.pipeline() as pipeline:
+        pipeline.incr(OPEN_KEY)
+        pipeline.expire(OPEN_KEY, OPEN_SECONDS)
+        count, _ = pipeline.execute()
     try:
-        with client.pipeline() as pipeline:
-            pipeline.incr(OPEN_KEY)
-            pipeline.expire(OPEN_KEY, OPEN_SECONDS)
-            count, _ = pipeline.execute()
         if count > MAX_OPEN:
             raise NoWorker("Too many credentials are being tried at once. Try again shortly.")
         yield

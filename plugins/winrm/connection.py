@@ -60,8 +60,10 @@ def protocol(target: str, port: int, credentials: Mapping[str, Any], *, timeout_
 
 
 def transport_of(credentials: Mapping[str, Any]) -> str:
-    """A domain means NTLM, unless a transport is named. Raises InvalidTask and ExtraMissing."""
+    """Basic knows local accounts only: with a domain it is NTLM. Raises InvalidTask and ExtraMissing."""
     transport = choice_of(credentials, "transport", TRANSPORTS, "ntlm")
+    if transport == "basic" and text_of(credentials, "domain"):
+        return "ntlm"
     if not EXTRAS.get(transport, True):
         raise ExtraMissing(
             f"transport {transport} needs a package that is not installed: pip install 'nms[{transport}]' "

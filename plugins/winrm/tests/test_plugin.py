@@ -62,6 +62,18 @@ def test_what_a_first_poll_costs_the_host(simulator: Simulator) -> None:
     assert costs == {"powershell": (1, 1), "powershell_process": (1, 1), "cim": (0, 0)}
 
 
+def test_a_domain_means_ntlm_where_basic_is_named() -> None:
+    """Basic knows local accounts only, and would send a domain's password readable."""
+    config = FleetConfig(network=network(5), count=1, password=PASSWORD, domain="CORP", latency_seconds=0.02)
+    with Simulator(config) as simulator:
+        (address,) = config.addresses()
+        result = winrm_batch([task(address, transport="basic", domain="CORP")], "-discovery")[address]
+        counters = simulator.counters()
+    assert result["success"], result
+    assert counters["logins"] == 1
+    assert counters["requests"] > 3  # the legs of NTLM
+
+
 def test_discovers_by_hostname(simulator: Simulator) -> None:
     addresses = simulator.config.addresses()[:3]
     before = simulator.counters()["processes"]
