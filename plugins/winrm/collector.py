@@ -95,7 +95,7 @@ class Collector:
         self._respect_quota(key)
         try:
             with self.cache.session(task) as session:
-                readings = self._collect_or_note(session, task, key)
+                readings = self._collect(session, task, key)
                 sampled_at = datetime.now(UTC).isoformat()
         except Exception as error:
             if is_quota(error):
@@ -131,25 +131,18 @@ class Collector:
 
     # --- ways -------------------------------------------------------------------------------------
 
-    def _collect_or_note(self, session: HostSession, task: Task, key: Key) -> list[Rows]:
-        try:
-            return self._collect(session, task, key)
-        except Deadline:
-            self.memory.slow.swap(key, True)
-            raise
-
     def _collect(self, session: HostSession, task: Task, key: Key) -> list[Rows]:
         """One reading, or two where there is none yet to compare it with."""
         is_first = self.memory.needs_two_readings(key)
         wanted = _wanted(task)
         if wanted is not Way.AUTO:
-            return _READ[wanted](session, is_first)
+            return self._read(wanted, session, key, is_first)
         known, until = self.memory.ways.get(key) or (Way.RESIDENT, 0.0)
         first = way = known if until > time.monotonic() else Way.RESIDENT
         failures: list[Exception] = []
         while True:
             try:
-                found = _READ[way](session, is_first)
+                found = self._read(way, session, key, is_first)
                 break
             except Exception as error:  # noqa: BLE001 (sorted by _other_way)
                 failures.append(error)
@@ -163,6 +156,17 @@ class Collector:
             self.memory.ways.swap(key, (way, time.monotonic() + WAY_SECONDS))
             self.memory.tell(task.target, [f"{first}: not possible there, collects by {way} from now on"])
         return found
+
+    def _read(self, way: Way, session: HostSession, key: Key, is_first: bool) -> list[Rows]:
+        """Notes a host that had time for one reading of two; one that hangs from the start is not slow."""
+        readings: list[Rows] = []
+        try:
+            _READ[way](session, is_first, readings.append)
+        except Deadline:
+            if readings or way is Way.PROCESS:  # whose two readings come together
+                self.memory.slow.swap(key, True)
+            raise
+        return readings
 
     # --- quota ------------------------------------------------------------------------------------
 
@@ -184,40 +188,38 @@ def _wanted(task: Task) -> Way:
     return Way(choice_of(task.credentials, "collect", tuple(Way), Way.AUTO))
 
 
-def _read_resident(session: HostSession, is_first: bool) -> list[Rows]:
-    def read() -> Rows:
+# No generators: pywinrm raises StopIteration at nonsense, which would become another error inside one.
+Give = Callable[[Rows], None]
+
+
+def _read_resident(session: HostSession, is_first: bool, give: Give) -> None:
+    for is_again in (False, True) if is_first else (False,):
+        if is_again:
+            gevent.sleep(FIRST_PAUSE_SECONDS)
         rows = powershell.parse(session.ask(powershell.resident()))
         if rows.working_set_bytes > MAX_RESIDENT_BYTES:
             session.recycle()
-        return rows
-
-    return _twice(read) if is_first else [read()]
+        give(rows)
 
 
-def _read_process(session: HostSession, is_first: bool) -> list[Rows]:
+def _read_process(session: HostSession, is_first: bool, give: Give) -> None:
     output = session.run(powershell.twice() if is_first else powershell.once())
-    return powershell.parse_lines(output.stdout, output.stderr, output.exit_code)
+    for rows in powershell.parse_lines(output.stdout, output.stderr, output.exit_code):
+        give(rows)
 
 
-def _read_cim(session: HostSession, is_first: bool) -> list[Rows]:
-    if not is_first:
-        return [_select(session, QUERIES)]
-    first = _select(session, RATES, must_answer=False)
-    gevent.sleep(FIRST_PAUSE_SECONDS)
-    return [first, _select(session, QUERIES)]
+def _read_cim(session: HostSession, is_first: bool, give: Give) -> None:
+    if is_first:
+        give(_select(session, RATES, must_answer=False))
+        gevent.sleep(FIRST_PAUSE_SECONDS)
+    give(_select(session, QUERIES))
 
 
-_READ: dict[Way, Callable[[HostSession, bool], list[Rows]]] = {
+_READ: dict[Way, Callable[[HostSession, bool, Give], None]] = {
     Way.RESIDENT: _read_resident,
     Way.PROCESS: _read_process,
     Way.CIM: _read_cim,
 }
-
-
-def _twice(read: Callable[[], Rows]) -> list[Rows]:
-    first = read()
-    gevent.sleep(FIRST_PAUSE_SECONDS)
-    return [first, read()]
 
 
 def _select(session: HostSession, queries: Iterable[Query], *, must_answer: bool = True) -> Rows:
