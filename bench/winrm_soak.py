@@ -77,7 +77,7 @@ def _terminated(report: Report, simulator: Simulator) -> None:
 
     thread = threading.Thread(target=go_on)
     thread.start()
-    time.sleep(0.3)
+    time.sleep(0.3)  # so that some polls are under way and others still wait
     pid = bench.pid
     process = bench.runner._process
     assert process is not None
@@ -86,7 +86,7 @@ def _terminated(report: Report, simulator: Simulator) -> None:
     thread.join()
     took = time.perf_counter() - ended
     bench.runner.close()
-    time.sleep(1)
+    time.sleep(1)  # the hosts count what reaches them after the exit, too
     end = simulator.counters()
     opened, closed = (end[name] - start[name] for name in ("shells_opened", "shells_closed"))
     report.add("SIGTERM: shells opened − closed", opened - closed, "", at_most=0)
