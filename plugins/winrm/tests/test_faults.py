@@ -65,7 +65,7 @@ def check_row(simulator: Simulator, way: str, port: int, **credentials: Any) -> 
     addresses = dict(zip(Fault, simulator.config.addresses(), strict=False))
     assert len(addresses) == len(Fault)
     simulator.set_faults({address: fault for fault, address in addresses.items()})
-    tasks = [task(address, timeout=4, port=port, **credentials) for address in addresses.values()]
+    tasks = [task(address, timeout=6, port=port, **credentials) for address in addresses.values()]
     results = winrm_batch(tasks)
     for fault, address in addresses.items():
         code, words = expected(way, fault)

@@ -139,9 +139,9 @@ def test_a_host_whose_quota_is_used_up_is_left_alone(simulator: Simulator, runne
 def test_a_host_too_slow_for_two_readings_is_read_once(simulator: Simulator, runner: StreamRunner) -> None:
     address = simulator.config.addresses()[10]
     simulator.set_faults({address: Fault.SLOW})
-    (first,) = poll_all(runner, [address], timeout=7)
-    (second,) = poll_all(runner, [address], timeout=7)
-    (third,) = poll_all(runner, [address], timeout=7)
+    (first,) = poll_all(runner, [address], timeout=10)
+    (second,) = poll_all(runner, [address], timeout=10)
+    (third,) = poll_all(runner, [address], timeout=10)
     assert first.error_code == "timeout"
     assert second.success, second.error
     assert '"cpu"' not in str(second.data)
