@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from devices.crypto import payload_encrypt
 from devices.models import CredentialProfile, Device, DeviceStatus
 from devices.services import device_create
+from metrics.partitions import partitioned
 from nms_project.redis_client import redis_client
 
 
@@ -32,7 +33,7 @@ def committed(transactional_db: None) -> Iterator[None]:
     yield
     with connection.cursor() as cursor:
         # Django empties the tables it manages; the partitioned ones it does not.
-        cursor.execute("TRUNCATE polling_verdict, metrics_sample")
+        cursor.execute(f"TRUNCATE {', '.join(partitioned())}")
 
 
 @pytest.fixture

@@ -93,10 +93,10 @@ def _bare_copy(batch: list[Verdict]) -> None:
         verdicts_copy(cursor, batch)
         samples_copy(
             cursor,
-            (
+            [
                 SampleRow(row.device_id, row.due_at, from_microseconds(row.due_us), row.document or "")
                 for row in batch
-            ),
+            ],
         )
 
 

@@ -115,6 +115,9 @@ class PollState(models.Model):
     leased_until = models.DateTimeField(null=True)
     last_polled_at = models.DateTimeField(null=True)
     last_verdict = models.CharField(max_length=16, blank=True)
+    newest_sample_at = models.DateTimeField(
+        null=True
+    )  # the slot of the newest sample: its key, found at once
 
     class Meta:
         indexes = [
@@ -130,12 +133,15 @@ class PollState(models.Model):
 
 
 class StatusChange(models.Model):
-    """One row for each change of a device's status: what an operator asks for after the fact."""
+    """One row for each change of a device's status or interval: what an operator asks for after the fact, and how
+    many polls were due in a time long past.
+    """
 
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="status_changes")
     old_status = models.CharField(max_length=16, choices=DeviceStatus.choices, blank=True)
     new_status = models.CharField(max_length=16, choices=DeviceStatus.choices)
     reason = models.CharField(max_length=500)
+    polling_interval_seconds = models.PositiveIntegerField(null=True)  # from then on; rows of old have none
     at = models.DateTimeField()
 
     class Meta:
@@ -144,3 +150,27 @@ class StatusChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.old_status or 'new'} → {self.new_status}"
+
+
+class Deletion(models.Model):
+    """A deleted device, for as long as its history is being erased, and after that as a record of it.
+
+    A trigger of the database makes the row, so that no way to delete a device can forget to. Device ids are never
+    used again.
+    """
+
+    device_id = models.BigIntegerField(unique=True)
+    hostname = models.CharField(max_length=255)
+    ip_address = models.GenericIPAddressField()
+    deleted_at = models.DateTimeField()
+    erased_up_to = models.CharField(max_length=63, default="", db_default="")  # the last partition, by name
+    partitions_done = models.IntegerField(default=0, db_default=0)
+    partitions_total = models.IntegerField(null=True)  # not known before erasing has begun
+    rows_erased = models.BigIntegerField(default=0, db_default=0)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-deleted_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.hostname} ({self.ip_address})"

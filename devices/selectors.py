@@ -1,11 +1,30 @@
 """Reads of devices for other apps."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from devices.models import Device
+from devices.models import Device, DeviceStatus, StatusChange
 
 
 def remembered_by_address(addresses: Sequence[str], port: int) -> dict[str, dict[str, str]]:
     """What plugins remember of the devices at these addresses; one query."""
     rows = Device.objects.filter(ip_address__in=addresses, port=port).exclude(remembered={})
     return {str(address): dict(facts) for address, facts in rows.values_list("ip_address", "remembered")}
+
+
+def slots_expected(device: Device, start: datetime, end: datetime) -> int:
+    """How many polls were due in [start, end), from when the device was active and at which interval; right to one
+    for each of its changes.
+    """
+    changes = list(
+        StatusChange.objects.filter(device=device, at__lt=end)
+        .order_by("at", "pk")
+        .values_list("at", "new_status", "polling_interval_seconds")
+    )
+    expected = 0
+    followed_by = [at for at, _, _ in changes[1:]] + [end]
+    for (at, status, interval), until in zip(changes, followed_by, strict=True):
+        if status == DeviceStatus.ACTIVE and min(until, end) > max(at, start):
+            seconds = (min(until, end) - max(at, start)).total_seconds()
+            expected += round(seconds / (interval or device.polling_interval_seconds))
+    return expected

@@ -97,7 +97,13 @@ def _enter(devices: Sequence[Device], now: datetime) -> None:
         for device in devices
     )
     StatusChange.objects.bulk_create(
-        StatusChange(device=device, new_status=device.status, reason=device.status_reason, at=now)
+        StatusChange(
+            device=device,
+            new_status=device.status,
+            reason=device.status_reason,
+            polling_interval_seconds=device.polling_interval_seconds,
+            at=now,
+        )
         for device in devices
     )
 
@@ -112,9 +118,8 @@ def device_provision(*, device_id: int, interval_seconds: int | None, reason: st
     if device is None:
         return False
     now = database_now()
-    if interval_seconds is not None:
-        device.polling_interval_seconds = interval_seconds
-        device.save(update_fields=["polling_interval_seconds", "updated_at"])
+    if interval_seconds is not None and interval_seconds != device.polling_interval_seconds:
+        _set_interval(device, interval_seconds, now)
     interval = device.polling_interval_seconds
     _set_status(device, DeviceStatus.ACTIVE, reason, now)
     PollState.objects.filter(device_id=device_id).update(
@@ -183,9 +188,12 @@ def device_update(device: Device, **fields: Any) -> Device:
     Raises Device.DoesNotExist when it was deleted meanwhile.
     """
     status = fields.pop("status", None)
+    interval = fields.pop("polling_interval_seconds", None)
     current = row_update(device, **fields)
-    if "polling_interval_seconds" in fields:
-        _move_slots(current)
+    if interval is not None and interval != current.polling_interval_seconds:
+        now = database_now()
+        _set_interval(current, interval, now)
+        _move_slots(current, now)
     if status is not None:
         _change_status(current, DeviceStatus(status))
     return Device.objects.select_related("poll_state").get(pk=device.pk)
@@ -202,14 +210,20 @@ def _change_status(device: Device, status: DeviceStatus) -> None:
         PollState.objects.filter(device_id=device.pk).update(next_poll_at=None)
 
 
-def _move_slots(device: Device) -> None:
+def _set_interval(device: Device, interval_seconds: int, now: datetime) -> None:
+    """`device` is locked by the caller, who moves its slots."""
+    reason = f"interval {device.polling_interval_seconds} s → {interval_seconds} s"
+    device.polling_interval_seconds = interval_seconds
+    device.save(update_fields=["polling_interval_seconds", "updated_at"])
+    _note_change(device, device.status, reason, now)
+
+
+def _move_slots(device: Device, now: datetime) -> None:
     interval = device.polling_interval_seconds
     offset = grid_offset_ms(device.pk, interval)
-    changed = PollState.objects.filter(device=device).exclude(interval_seconds=interval)
-    changed.filter(next_poll_at__isnull=False).update(
-        next_poll_at=next_slot(database_now(), interval, offset)
-    )
-    changed.update(interval_seconds=interval, grid_offset_ms=offset)
+    states = PollState.objects.filter(device=device)
+    states.filter(next_poll_at__isnull=False).update(next_poll_at=next_slot(now, interval, offset))
+    states.update(interval_seconds=interval, grid_offset_ms=offset)
 
 
 def _set_status(device: Device, status: DeviceStatus, reason: str, now: datetime) -> None:
@@ -217,6 +231,15 @@ def _set_status(device: Device, status: DeviceStatus, reason: str, now: datetime
     device.status, device.status_reason, device.status_since = status, reason[:500], now
     device.save(update_fields=["status", "status_reason", "status_since", "updated_at"])
     if old != status:
-        StatusChange.objects.create(
-            device=device, old_status=old, new_status=status, reason=reason[:500], at=now
-        )
+        _note_change(device, old, reason, now)
+
+
+def _note_change(device: Device, old: str, reason: str, now: datetime) -> None:
+    StatusChange.objects.create(
+        device=device,
+        old_status=old,
+        new_status=device.status,
+        reason=reason[:500],
+        polling_interval_seconds=device.polling_interval_seconds,
+        at=now,
+    )

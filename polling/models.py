@@ -1,6 +1,10 @@
 """The verdict ledger, and messages that could not be stored."""
 
+from typing import ClassVar
+
 from django.db import models
+
+from metrics.partitions import Partitioning, Width
 
 
 class VerdictKind(models.TextChoices):
@@ -24,6 +28,8 @@ class Verdict(models.Model):
     No foreign key to the device: partitions are dropped whole, and a deleted device's rows are dropped at
     store.
     """
+
+    partitioning: ClassVar[Partitioning] = Partitioning("due_at", Width.DAY, "NMS_RETENTION_VERDICTS_DAYS")
 
     pk = models.CompositePrimaryKey("device_id", "due_at")
     device_id = models.BigIntegerField()

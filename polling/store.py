@@ -22,6 +22,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg.errors import UniqueViolation
 
+from metrics.rollups import writers_share
 from metrics.writer import SampleRow, samples_copy
 from polling.ledger import verdicts_copy, verdicts_upsert
 from polling.models import PROVISIONAL, VerdictKind
@@ -40,12 +41,15 @@ SET lease_due_at = CASE WHEN state.lease_due_at = ANY(done.slots) THEN NULL ELSE
     leased_until = CASE WHEN state.lease_due_at = ANY(done.slots) THEN NULL ELSE state.leased_until END,
     last_polled_at = greatest(state.last_polled_at, done.due_at),
     last_verdict = CASE WHEN done.due_at IS NULL OR state.last_polled_at > done.due_at
-                        THEN state.last_verdict ELSE done.kind END
+                        THEN state.last_verdict ELSE done.kind END,
+    newest_sample_at = greatest(state.newest_sample_at, done.sample_at)
 FROM (
     SELECT device_id, array_agg(due_at) AS slots,
            max(due_at) FILTER (WHERE kind IS NOT NULL) AS due_at,
+           max(due_at) FILTER (WHERE has_sample) AS sample_at,
            (array_agg(kind ORDER BY due_at DESC) FILTER (WHERE kind IS NOT NULL))[1] AS kind
-    FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[]) AS report (device_id, due_at, kind)
+    FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::bool[])
+         AS report (device_id, due_at, kind, has_sample)
     GROUP BY device_id
 ) AS done
 WHERE state.device_id = done.device_id AND state.device_id = ANY(%s::bigint[])
@@ -76,6 +80,7 @@ def reports_store(reports: Sequence[Report]) -> None:
 def _store(reports: Sequence[Report], *, is_careful: bool = False) -> None:
     # COPY goes past Django's cursor, so its errors are translated here.
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
+        writers_share(cursor)
         cursor.execute(LOCK, [sorted({report.device_id for report in reports})])
         present = {row[0] for row in cursor.fetchall()}
         kept = [report for report in reports if report.device_id in present]
@@ -86,7 +91,7 @@ def _store(reports: Sequence[Report], *, is_careful: bool = False) -> None:
         else:
             verdicts_copy(cursor, kept)
             keys = {report.key for report in kept}
-        samples_copy(cursor, (_sample(row) for row in kept if row.document is not None and row.key in keys))
+        samples_copy(cursor, [_sample(row) for row in kept if row.document is not None and row.key in keys])
         _end_leases(cursor, kept, keys)
 
 
@@ -99,7 +104,8 @@ def _end_leases(cursor: CursorWrapper, reports: Sequence[Report], taken: set[tup
     devices = [report.device_id for report in reports]
     moments = [report.due_at for report in reports]
     kinds = [report.kind.value if report.key in taken else None for report in reports]
-    cursor.execute(END_LEASES, (devices, moments, kinds, devices))
+    has_sample = [report.document is not None and report.key in taken for report in reports]
+    cursor.execute(END_LEASES, (devices, moments, kinds, has_sample, devices))
 
 
 def _first_of_each_slot(reports: Sequence[Report]) -> list[Report]:

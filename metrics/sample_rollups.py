@@ -1,0 +1,152 @@
+"""The rollups of samples: every numeric leaf of a device's documents over 5 minutes, hours and days.
+
+A leaf's path is its keys joined by dots, a dot or backslash within a key escaped by a backslash, an element of an
+array by its number. Booleans, texts and null are no numbers. Left out are paths longer than a query may name, what lies
+beyond ±1e300 (sums of it could not be held), and of a document with more than 10,000 leaves the last ones.
+"""
+
+from datetime import timedelta
+
+from metrics.rollups import Ladder, Level
+
+MAX_LEAVES = 10_000
+
+# The rows wanted, each from its partition: OFFSET 0 keeps the planner from joining whole tables.
+WANTED = """
+    FROM unnest(%(devices)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+        AS wanted (device_id, start_at, end_at)
+    CROSS JOIN LATERAL (
+        SELECT * FROM {source}
+        WHERE device_id = wanted.device_id
+          AND {column} >= wanted.start_at AND {column} < wanted.end_at
+          AND {column} >= %(low)s AND {column} < %(high)s
+        OFFSET 0
+    ) AS source
+"""
+
+# stat: one row for each device, interval and path, from samples. The last value is found by comparing arrays of
+# (time, value), which needs no sort.
+FROM_SAMPLES = (
+    """
+WITH RECURSIVE source AS (
+    SELECT source.device_id, source.due_at, date_bin(%(step)s, source.due_at, timestamptz 'epoch') AS start_at,
+           source.data"""
+    + WANTED.format(source="metrics_sample", column="due_at")
+    + """
+), node (device_id, start_at, due_at, path, value) AS (
+    SELECT device_id, start_at, due_at, '', data FROM source
+    UNION ALL
+    SELECT node.device_id, node.start_at, node.due_at,
+           CASE WHEN node.path = '' THEN inner_node.key ELSE node.path || '.' || inner_node.key END,
+           inner_node.value
+    FROM node CROSS JOIN LATERAL (
+        SELECT replace(replace(key, '\\', '\\\\'), '.', '\\.') AS key, value
+        FROM jsonb_each(CASE jsonb_typeof(node.value) WHEN 'object' THEN node.value ELSE '{}' END)
+        WHERE key <> ''
+        UNION ALL
+        SELECT (position - 1)::text, value
+        FROM jsonb_array_elements(CASE jsonb_typeof(node.value) WHEN 'array' THEN node.value ELSE '[]' END)
+             WITH ORDINALITY AS element (value, position)
+    ) AS inner_node
+    WHERE jsonb_typeof(node.value) IN ('object', 'array') AND length(node.path) < 128
+), leaf AS (
+    SELECT device_id, start_at, due_at, path,
+           CASE WHEN abs(value::numeric) < 1e-300 THEN 0 ELSE value::float8 END AS value
+    FROM node
+    WHERE jsonb_typeof(value) = 'number' AND abs(value::numeric) <= 1e300 AND length(path) <= 128 AND path <> ''
+), counted AS (
+    SELECT device_id, start_at, count(*) AS samples FROM source GROUP BY device_id, start_at
+), stat AS (
+    SELECT device_id, start_at, path, min(value) AS low, max(value) AS high, sum(value) AS total,
+           count(*) AS count, (max(ARRAY[extract(epoch FROM due_at)::float8, value]))[2] AS last
+    FROM leaf GROUP BY device_id, start_at, path
+),"""
+)
+
+FROM_ROLLUPS = (
+    """
+WITH source AS MATERIALIZED (
+    SELECT source.*, date_bin(%(step)s, source.start_at, timestamptz 'epoch') AS coarse_at"""
+    + WANTED
+    + """
+), leaf AS (
+    SELECT source.device_id, source.coarse_at, source.start_at, source.samples, leaf.path, leaf.last,
+           source.low[spot] AS low, source.high[spot] AS high, source.total[spot] AS total,
+           source.counts[spot] AS count
+    FROM source
+    JOIN metrics_layout AS layout ON layout.id = source.layout
+    CROSS JOIN LATERAL unnest(layout.paths, source.last) WITH ORDINALITY AS leaf (path, last, position)
+    CROSS JOIN LATERAL (SELECT array_position(source.moved, leaf.position::smallint) AS spot) AS found
+), counted AS (
+    SELECT device_id, coarse_at AS start_at, sum(samples) AS samples FROM source GROUP BY device_id, coarse_at
+), stat AS (
+    SELECT device_id, coarse_at AS start_at, path, min(coalesce(low, last)) AS low,
+           max(coalesce(high, last)) AS high, sum(coalesce(total, last * samples)) AS total,
+           sum(coalesce(count, samples)) AS count,
+           (max(ARRAY[extract(epoch FROM start_at)::float8, last]))[2] AS last
+    FROM leaf GROUP BY device_id, coarse_at, path
+),"""
+)
+
+# Packs the rows of `stat` into arrays over a layout. The columns that PostgreSQL's upsert needs named are named
+# once more: an interval made again replaces all that was there.
+PACK = """
+numbered AS (
+    SELECT stat.*, samples, low <> high OR count <> samples AS has_moved,
+           row_number() OVER (PARTITION BY device_id, start_at ORDER BY path COLLATE "C") AS position
+    FROM stat JOIN counted USING (device_id, start_at)
+), packed AS (
+    SELECT device_id, start_at,
+           array_agg(path ORDER BY position) AS paths,
+           array_agg(last ORDER BY position) AS last,
+           array_agg(position::smallint ORDER BY position) FILTER (WHERE has_moved) AS moved,
+           array_agg(low ORDER BY position) FILTER (WHERE has_moved) AS low,
+           array_agg(high ORDER BY position) FILTER (WHERE has_moved) AS high,
+           array_agg(total ORDER BY position) FILTER (WHERE has_moved) AS total,
+           array_agg(least(count, 32767)::smallint ORDER BY position) FILTER (WHERE has_moved) AS counts
+    FROM numbered WHERE position <= {leaves} GROUP BY device_id, start_at
+), made AS MATERIALIZED (
+    SELECT device_id, start_at, samples, coalesce(paths, '{{}}') AS paths, coalesce(last, '{{}}') AS last,
+           moved, low, high, total, counts,
+           encode(substring(sha256(convert_to(coalesce(paths::text, '{{}}'), 'UTF8')) FOR 16), 'hex')::uuid AS layout
+    FROM counted LEFT JOIN packed USING (device_id, start_at)
+), layouts AS (
+    INSERT INTO metrics_layout AS known (id, paths, used_on)
+    SELECT layout, min(paths), max(start_at)::date FROM made GROUP BY layout ORDER BY layout
+    ON CONFLICT (id) DO UPDATE SET used_on = excluded.used_on WHERE known.used_on < excluded.used_on
+)
+INSERT INTO {table} (device_id, start_at, layout, samples, last, moved, low, high, total, counts)
+SELECT device_id, start_at, layout, samples, last, moved, low, high, total, counts FROM made
+ON CONFLICT (device_id, start_at) DO UPDATE SET
+    layout = excluded.layout, samples = excluded.samples, last = excluded.last, moved = excluded.moved,
+    low = excluded.low, high = excluded.high, total = excluded.total, counts = excluded.counts
+"""
+
+
+def _statement(source: str | None, table: str) -> str:
+    pack = PACK.format(table=table, leaves=MAX_LEAVES)
+    if source is None:
+        return FROM_SAMPLES + pack
+    return FROM_ROLLUPS.format(source=source, column="start_at") + pack
+
+
+def _level(name: str, interval: timedelta, source: str | None) -> Level:
+    table = f"metrics_rollup_{name}"
+    return Level(
+        key=f"samples.{name}",
+        name=name,
+        table=table,
+        interval=interval,
+        source=source or "metrics_sample",
+        statement=_statement(source, table),
+    )
+
+
+SAMPLES = Ladder(
+    "samples",
+    (
+        _level("5m", timedelta(minutes=5), None),
+        _level("1h", timedelta(hours=1), "metrics_rollup_5m"),
+        _level("1d", timedelta(days=1), "metrics_rollup_1h"),
+    ),
+)
