@@ -1,5 +1,7 @@
 """Credential profiles, devices, and the run state the scheduler works on."""
 
+from datetime import timedelta
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -82,6 +84,10 @@ class Device(Timestamped):
 
     def __str__(self) -> str:
         return f"{self.hostname} ({self.ip_address})"
+
+    @property
+    def polling_interval(self) -> timedelta:
+        return timedelta(seconds=self.polling_interval_seconds)
 
     def clean(self) -> None:
         """The rules over several fields, for forms; the API's serializer names the same fields."""

@@ -1,6 +1,5 @@
 """Reads of samples by JSON path: one statement for any number of devices, newest first."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,9 +8,7 @@ from typing import Any
 import orjson
 from django.db import connection, transaction
 
-MAX_PATH_CHARACTERS = 128
 STATEMENT_TIMEOUT = "20s"  # a range of years for hundreds of devices must not hold a server for minutes
-SEGMENT = re.compile(r"[^\x00-\x1f\x7f.]+")
 
 # A sample is taken within its lease, so due_at bounds the partitions that a range of sampling times can
 # touch. The path is a bound array, never part of the statement.
@@ -30,16 +27,33 @@ CROSS JOIN LATERAL (
 ) AS sample
 """
 
+# The newest sample by its key, which the run state knows: no partition is searched.
 NEWEST = """
-SELECT device.id, newest.sampled_at,
-       newest.sampled_at IS NULL
-       OR newest.sampled_at < %(now)s - 2 * make_interval(secs => device.polling_interval_seconds)
+SELECT device.id, coalesce(sample.sampled_at, state.newest_sample_at),
+       state.newest_sample_at IS NULL
+       OR coalesce(sample.sampled_at, state.newest_sample_at)
+          < %(now)s - 2 * make_interval(secs => device.polling_interval_seconds)
 FROM devices_device AS device
+JOIN devices_pollstate AS state ON state.device_id = device.id
 LEFT JOIN LATERAL (
-    SELECT sampled_at FROM metrics_sample WHERE device_id = device.id ORDER BY due_at DESC LIMIT 1
-) AS newest ON true
+    SELECT sampled_at FROM metrics_sample WHERE device_id = device.id AND due_at = state.newest_sample_at OFFSET 0
+) AS sample ON true
 WHERE device.id = ANY(%(devices)s)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """`as_of` is the time of the newest sample of all; stale when that is older than two intervals."""
+
+    as_of: datetime | None = None
+    is_stale: bool = True
+
+
+def freshness_of(device_ids: Sequence[int], now: datetime) -> dict[int, Freshness]:
+    with connection.cursor() as cursor:
+        cursor.execute(NEWEST, {"devices": list(device_ids), "now": now})
+        return {device_id: Freshness(as_of, is_stale) for device_id, as_of, is_stale in cursor.fetchall()}
 
 
 @dataclass(slots=True)
@@ -52,20 +66,6 @@ class Series:
     as_of: datetime | None = None
     is_stale: bool = True
     points: list[tuple[datetime, Any]] = field(default_factory=list)
-
-
-def path_parse(path: str) -> list[str]:
-    """Segments of a dotted path; "" is the whole document. Raises ValueError with a message for the
-    caller.
-    """
-    if path == "":
-        return []
-    if len(path) > MAX_PATH_CHARACTERS:
-        raise ValueError(f"Has {len(path)} characters; at most {MAX_PATH_CHARACTERS} are accepted.")
-    segments = path.split(".")
-    if not all(SEGMENT.fullmatch(segment) for segment in segments):
-        raise ValueError("Must be segments separated by single dots, like cpu.total or cpu.0.")
-    return segments
 
 
 def series_query(
@@ -81,9 +81,8 @@ def series_query(
     series = {device_id: Series(device_id) for device_id in device_ids}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
-        cursor.execute(NEWEST, {"devices": list(series), "now": now})
-        for device_id, as_of, is_stale in cursor.fetchall():
-            series[device_id].as_of, series[device_id].is_stale = as_of, is_stale
+        for device_id, freshness in freshness_of(list(series), now).items():
+            series[device_id].as_of, series[device_id].is_stale = freshness.as_of, freshness.is_stale
         values: dict[str, Any] = {
             "devices": list(series),
             "path": list(path),

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -262,7 +263,7 @@ def _repair(cursor: CursorWrapper, ladder: Ladder, level: Level, now: datetime, 
 def _make(cursor: CursorWrapper, ladder: Ladder, level: Level, spans: Sequence[Span]) -> None:
     if not spans:
         return
-    values = {
+    values: dict[str, Any] = {
         "devices": [span.device_id for span in spans],
         "starts": [span.start for span in spans],
         "ends": [span.end for span in spans],

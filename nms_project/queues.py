@@ -11,6 +11,7 @@ class Queue(StrEnum):
     POLL = "poll"  # the base name; each shard has a queue of its own, poll.0, poll.1, …
     STORE = "store"  # verdicts and samples on their way into PostgreSQL
     DISCOVERY = "discovery"  # sweeps of discovery runs
+    HISTORY = "history"  # rollups, retention, erasing: long work that may wait
 
 
 def poll_queue(shard: int) -> str:
@@ -20,7 +21,7 @@ def poll_queue(shard: int) -> str:
 def queue_names() -> list[str]:
     """Every queue that some worker must consume."""
     shards = [poll_queue(shard) for shard in range(settings.NMS_POLL_SHARDS)]
-    return [Queue.CONTROL, Queue.PING, *shards, Queue.STORE, Queue.DISCOVERY]
+    return [Queue.CONTROL, Queue.PING, *shards, Queue.STORE, Queue.DISCOVERY, Queue.HISTORY]
 
 
 def concurrency(queue: str) -> int:
@@ -32,5 +33,6 @@ def concurrency(queue: str) -> int:
         Queue.POLL: settings.NMS_POLL_THREADS,
         Queue.STORE: settings.NMS_STORE_THREADS,
         Queue.DISCOVERY: settings.NMS_DISCOVERY_THREADS,
+        Queue.HISTORY: 2,
     }
     return threads[base]

@@ -19,8 +19,11 @@ def beat_schedule(*, tick_seconds: float) -> dict[str, dict[str, Any]]:
         "reset slots of a clock that jumped": _every("polling.reset_slots", 60.0, expires=60),
         "take up stalled discovery runs": _every("discovery.resume", 30.0, expires=30),
         "make partitions ahead": _every("metrics.partitions", crontab(minute="7"), expires=3_600),
+        "roll samples up": _every("metrics.rollups", 30.0, expires=30, queue=Queue.HISTORY),
+        "drop what is old": _every("metrics.trim", crontab(minute="23"), expires=3_600, queue=Queue.HISTORY),
+        "erase deleted devices": _every("metrics.erase", 60.0, expires=60, queue=Queue.HISTORY),
     }
 
 
-def _every(task: str, when: Any, *, expires: float) -> dict[str, Any]:
-    return {"task": task, "schedule": when, "options": {"queue": Queue.CONTROL.value, "expires": expires}}
+def _every(task: str, when: Any, *, expires: float, queue: Queue = Queue.CONTROL) -> dict[str, Any]:
+    return {"task": task, "schedule": when, "options": {"queue": queue.value, "expires": expires}}

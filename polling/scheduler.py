@@ -20,7 +20,7 @@ from polling.slots import PingedSlot, Slot, to_microseconds
 logger = logging.getLogger(__name__)
 
 # Their length says nothing about whether a poll can be worked on in time.
-NOT_POLLING = frozenset({Queue.CONTROL, Queue.DISCOVERY})
+NOT_POLLING = frozenset({Queue.CONTROL, Queue.DISCOVERY, Queue.HISTORY})
 
 T = TypeVar("T")
 

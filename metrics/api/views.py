@@ -1,18 +1,44 @@
-"""The metrics endpoint."""
+"""Endpoints of the metrics app."""
 
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from devices.models import Device
+from devices.selectors import slots_expected
 from devices.services import database_now
-from metrics.api.serializers import MetricQuerySerializer, SeriesSerializer
-from metrics.queries import series_query
+from metrics.api.serializers import (
+    MAX_POINTS,
+    DeviceSeriesQuerySerializer,
+    DeviceSeriesSerializer,
+    KnownPathSerializer,
+    MetricQuerySerializer,
+    PathsQuerySerializer,
+    SeriesSerializer,
+    TopQuerySerializer,
+    TopSerializer,
+)
+from metrics.levels import plan_series, step_automatic
+from metrics.paths import device_paths, fleet_paths, path_text
+from metrics.queries import Freshness, freshness_of, series_query
+from metrics.series import Aggregation, device_series
+from metrics.top import devices_top, plan_top
 
-DEFAULT_RANGE = timedelta(hours=1)
+
+def validated(form: type[Serializer[Any]], data: Any, now: datetime) -> dict[str, Any]:
+    serializer = form(data=data, context={"now": now})
+    serializer.is_valid(raise_exception=True)
+    fields: dict[str, Any] = serializer.validated_data
+    return fields
 
 
 class MetricQueryView(APIView):
@@ -20,25 +46,9 @@ class MetricQueryView(APIView):
 
     @extend_schema(request=MetricQuerySerializer, responses=SeriesSerializer(many=True))
     def post(self, request: Request) -> Response:
-        form = MetricQuerySerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        query = form.validated_data
         now = database_now()
-        end = query.get("end", now)
-        try:
-            start = query.get("start") or end - DEFAULT_RANGE
-        except OverflowError:
-            raise ValidationError({"end": ["Lies too far back."]}) from None
-        if start > end:
-            raise ValidationError({"start": ["Must not be after end."]})
-        found = series_query(
-            device_ids=query["device_ids"],
-            path=query["path"],
-            start=start,
-            end=end,
-            limit=query["limit"],
-            now=now,
-        )
+        query = validated(MetricQuerySerializer, request.data, now)
+        found = series_query(**query, now=now)
         return Response(
             [
                 {
@@ -49,4 +59,87 @@ class MetricQueryView(APIView):
                 }
                 for series in found
             ]
+        )
+
+
+class DeviceMetricsView(APIView):
+    """Series of one device, in steps."""
+
+    queryset: QuerySet[Device] = Device.objects.all()
+
+    @extend_schema(parameters=[DeviceSeriesQuerySerializer], responses=DeviceSeriesSerializer)
+    def get(self, request: Request, pk: str) -> Response:
+        """Downsampled values of some paths, oldest first; rollups answer long ranges, and the answer says which."""
+        device = get_object_or_404(self.queryset, pk=pk)
+        now = database_now()
+        query = validated(DeviceSeriesQuerySerializer, request.query_params, now)
+        start, end = query["start"], query["end"]
+        step = query.get("step") or step_automatic(end - start, device.polling_interval)
+        plan = plan_series(start=start, end=end, step=step, now=now)
+        if (plan.end - plan.start) / plan.step > MAX_POINTS:
+            raise ValidationError(
+                {"step": [f"Would give more than {MAX_POINTS:,} points: use a longer step or a shorter range."]}
+            )
+        aggregation = Aggregation(query["agg"])
+        got, series = device_series(
+            device_id=device.pk, paths=query["path"], plan=plan, aggregation=aggregation
+        )
+        freshness = freshness_of([device.pk], now).get(device.pk, Freshness())
+        return Response(
+            {
+                "device_id": device.pk,
+                "level": plan.level,
+                "start": plan.start,
+                "end": plan.end,
+                "step_seconds": int(plan.step.total_seconds()),
+                "agg": aggregation.value,
+                "as_of": freshness.as_of,
+                "stale": freshness.is_stale,
+                "expected": slots_expected(device, plan.start, plan.end),
+                "got": got,
+                "series": [asdict(each) for each in series],
+            }
+        )
+
+
+class MetricPathsView(APIView):
+    """The numeric paths of a device, or of all."""
+
+    @extend_schema(parameters=[PathsQuerySerializer], responses=KnownPathSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        now = database_now()
+        query = validated(PathsQuerySerializer, request.query_params, now)
+        if "device_id" in query:
+            device = get_object_or_404(Device.objects.all(), pk=query["device_id"])
+            known = device_paths(device.pk, now)
+        else:
+            known = fleet_paths(now)
+        return Response([asdict(path) for path in known])
+
+
+class MetricTopView(APIView):
+    """The devices that have the most, or the least, of something."""
+
+    @extend_schema(request=TopQuerySerializer, responses=TopSerializer)
+    def post(self, request: Request) -> Response:
+        now = database_now()
+        query = validated(TopQuerySerializer, request.data, now)
+        plan = plan_top(start=query["start"], end=query["end"], now=now)
+        ranked = devices_top(
+            plan=plan,
+            path=query["path"],
+            aggregation=Aggregation(query["agg"]),
+            limit=query["limit"],
+            is_descending=query["order"] == "desc",
+            device_ids=query.get("device_ids"),
+        )
+        return Response(
+            {
+                "level": plan.level,
+                "start": plan.start,
+                "end": plan.end,
+                "path": path_text(query["path"]),
+                "agg": query["agg"],
+                "results": [asdict(each) for each in ranked],
+            }
         )

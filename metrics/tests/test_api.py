@@ -1,14 +1,15 @@
 """POST /api/v1/metrics: paths, ranges, limits, and answers that say how old they are."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from devices.models import Device
+from devices.models import Device, PollState
 from devices.services import database_now
+from metrics.models import Sample
 from metrics.writer import SampleRow, samples_copy
 
 URL = "/api/v1/metrics"
@@ -26,6 +27,7 @@ def samples(device: Device) -> Device:
     ]
     with connection.cursor() as cursor:
         samples_copy(cursor, rows)
+    PollState.objects.update(newest_sample_at=rows[0].due_at)
     return device
 
 
@@ -71,10 +73,18 @@ def test_as_of_and_stale(api: APIClient, samples: Device) -> None:
     (fresh,) = query(api, device_ids=[samples.pk])
     assert fresh["as_of"] == fresh["results"][0]["timestamp"]
     assert fresh["stale"] is False
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM metrics_sample WHERE due_at > now() - interval '5 minutes'")
+    older = Sample.objects.order_by("-due_at")[5]
+    PollState.objects.update(newest_sample_at=older.due_at)
     (old,) = query(api, device_ids=[samples.pk])
     assert old["stale"] is True
+    assert datetime.fromisoformat(old["as_of"]) == older.sampled_at
+
+
+def test_a_newest_sample_that_was_dropped_is_remembered_by_its_time(api: APIClient, samples: Device) -> None:
+    Sample.objects.all().delete()
+    (series,) = query(api, device_ids=[samples.pk])
+    assert series["results"] == []
+    assert series["as_of"] is not None
 
 
 def test_unknown_devices_have_empty_results(api: APIClient, samples: Device) -> None:

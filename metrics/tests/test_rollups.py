@@ -1,6 +1,5 @@
 """Rollups of samples: equal to a straightforward computation, whatever the order, the batches and the repeats."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,12 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices.models import CredentialProfile, Device
-from devices.schedule import to_microseconds
 from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample
-from metrics.rollups import Ladder, Level, ladder_advance, ladder_state
+from metrics.rollups import Level, ladder_advance, ladder_state
 from metrics.sample_rollups import SAMPLES
-from polling.models import Verdict, VerdictKind
-from polling.slots import Report
+from metrics.tests.helpers import advance, report_of, store
+from polling.models import Verdict
 from polling.store import reports_store
 from polling.tests.conftest import winrm_device
 
@@ -27,20 +25,6 @@ START = datetime(2030, 3, 9, 22, tzinfo=UTC)
 LATER = START + timedelta(hours=26, minutes=5)  # when the second day is finished
 FIVE_MINUTES, HOUR, DAY = SAMPLES.levels
 Leaf = tuple[float, float, float, int, float]  # low, high, total, count, last
-
-
-def store(device_id: int, at: datetime, document: Any) -> None:
-    reports_store([report_of(device_id, at, document)])
-
-
-def report_of(device_id: int, at: datetime, document: Any) -> Report:
-    due_us = to_microseconds(at)
-    text = document if isinstance(document, str) else json.dumps(document)
-    return Report(device_id, due_us, VerdictKind.OK, sampled_us=due_us, document=text)
-
-
-def advance(ladder: Ladder, now: datetime) -> None:
-    assert ladder_advance(ladder, now=now)
 
 
 EXPAND = """
@@ -58,7 +42,7 @@ FROM (
 def stored(level: Level) -> dict[tuple[int, datetime, str], Leaf]:
     with connection.cursor() as cursor:
         cursor.execute(EXPAND.format(table=level.table))
-        return {(row[0], row[1], row[2]): tuple(row[3:]) for row in cursor.fetchall()}  # type: ignore[misc]
+        return {(row[0], row[1], row[2]): tuple(row[3:]) for row in cursor.fetchall()}
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
@@ -137,3 +121,110 @@ def test_any_delivery_ends_in_the_same_rollups(
     for level in SAMPLES.levels:
         assert stored(level) == approximately(expected(known, level))
     assert LateMark.objects.count() == 0
+
+
+# --- Single cases ---
+
+
+def test_what_a_document_holds_and_what_is_no_number(three: list[Device]) -> None:
+    document = {"cpu": {"total": 7, "0": 7.5}, "on": True, "name": "x", "none": None, "list": [1, [2]], "e": {}}
+    store({(three[0].pk, START): document})
+    advance(SAMPLES, LATER)
+    assert {path for _, _, path in stored(FIVE_MINUTES)} == {"cpu.total", "cpu.0", "list.0", "list.1.0"}
+
+
+@pytest.mark.parametrize("document", ["7", "[]", '"text"', "{}", "null"])
+def test_a_document_without_numeric_leaves_is_counted(three: list[Device], document: str) -> None:
+    store({(three[0].pk, START): document})
+    advance(SAMPLES, LATER)
+    assert [(row.samples, row.last) for row in Rollup1d.objects.all()] == [(1, [])]
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [("1e400", None), ("-1e301", None), ("1e300", 1e300), ("1e-400", 0), ("-1e-310", 0), ("0.1", 0.1)],
+)
+def test_numbers_beyond_what_a_float_can_hold_stop_nobody(
+    three: list[Device], number: str, value: float | None
+) -> None:
+    reports_store([report_of(three[0].pk, START, f'{{"odd": {number}, "even": 2}}')])
+    advance(SAMPLES, LATER)
+    found = {path: leaf[4] for (_, _, path), leaf in stored(DAY).items()}
+    assert found == {"even": 2} if value is None else {"even": 2, "odd": value}
+
+
+def test_deep_and_wide_documents_stop_nobody(three: list[Device]) -> None:
+    deep = "{\"a\":" * 400 + "1" + "}" * 400
+    wide = {f"key{number}": number for number in range(11_000)}
+    store({(three[0].pk, START): deep, (three[1].pk, START): wide, (three[2].pk, START): {"a": 1}})
+    advance(SAMPLES, LATER)
+    lengths = {row.device_id: len(row.last) for row in Rollup1h.objects.all()}
+    assert lengths == {three[0].pk: 0, three[1].pk: 10_000, three[2].pk: 1}
+
+
+def test_devices_of_one_kind_share_a_layout(three: list[Device]) -> None:
+    store({(device.pk, START): {"cpu": {"total": n}} for n, device in enumerate(three)})
+    advance(SAMPLES, LATER)
+    assert [layout.paths for layout in Layout.objects.all()] == [["cpu.total"]]
+
+
+def test_what_does_not_move_is_stored_once(three: list[Device]) -> None:
+    documents = [{"moves": n, "stays": 5, **({"comes": 1} if n else {})} for n in range(3)]
+    store({(three[0].pk, START + timedelta(minutes=n)): each for n, each in enumerate(documents)})
+    advance(SAMPLES, LATER)
+    row = Rollup5m.objects.get()
+    assert row.last == [1, 2, 5]  # comes, moves, stays
+    assert (row.moved, row.low, row.high, row.total, row.counts) == ([1, 2], [1, 0], [1, 2], [2, 3], [2, 3])
+
+
+def test_an_interval_is_made_when_it_is_finished_and_no_earlier(three: list[Device]) -> None:
+    store({(three[0].pk, START): {"a": 1}})
+    advance(SAMPLES, START + timedelta(minutes=6, seconds=59))
+    assert Rollup5m.objects.count() == 0
+    advance(SAMPLES, START + timedelta(minutes=7))
+    assert Rollup5m.objects.count() == 1
+    assert Rollup1h.objects.count() == 0
+
+
+def test_catching_up_shows_how_far_it_is(three: list[Device]) -> None:
+    store({(three[0].pk, START + timedelta(hours=n)): {"a": n} for n in range(3)})
+    assert not ladder_advance(SAMPLES, now=LATER, seconds=0)
+    advance(SAMPLES, START + timedelta(hours=1, minutes=3))
+    fine, hours, days = ladder_state(SAMPLES, LATER).levels
+    assert fine.done_until == START + timedelta(hours=1)
+    assert (fine.behind, hours.behind, days.done_until) == (25 * 12, 25, datetime(2030, 3, 9, tzinfo=UTC))
+    advance(SAMPLES, LATER)
+    assert [level.behind for level in ladder_state(SAMPLES, LATER).levels] == [0, 0, 0]
+
+
+def test_a_clock_that_was_ahead_costs_nothing_when_it_is_set_right(three: list[Device]) -> None:
+    store({(three[0].pk, START): {"a": 1}})
+    advance(SAMPLES, START + timedelta(days=9))
+    store({(three[0].pk, START + timedelta(minutes=1)): {"a": 2}})
+    advance(SAMPLES, START + timedelta(minutes=8))
+    assert RollupProgress.objects.get(level=FIVE_MINUTES.key).done_until == START + timedelta(minutes=5)
+    assert stored(FIVE_MINUTES) == {(three[0].pk, START, "a"): (1, 2, 3, 2, 2)}
+    store({(three[0].pk, START + timedelta(minutes=6)): {"a": 3}})
+    advance(SAMPLES, LATER)
+    assert stored(DAY)[three[0].pk, datetime(2030, 3, 9, tzinfo=UTC), "a"] == (1, 3, 6, 3, 3)
+
+
+def test_a_sample_that_outlived_its_neighbours_does_not_undo_their_rollup(
+    three: list[Device], settings: Any
+) -> None:
+    """So late that the other samples of its interval have been dropped already."""
+    store({(three[0].pk, START): {"a": 1}})
+    advance(SAMPLES, LATER)
+    Sample.objects.all().delete()
+    settings.NMS_RETENTION_SAMPLES_DAYS = 2
+    store({(three[0].pk, START + timedelta(minutes=1)): {"a": 100}})
+    advance(SAMPLES, LATER + timedelta(days=3))
+    assert stored(FIVE_MINUTES) == {(three[0].pk, START, "a"): (1, 1, 1, 1, 1)}
+
+
+def test_devices_added_meanwhile_are_not_left_out(three: list[Device], winrm_credential: CredentialProfile) -> None:
+    advance(SAMPLES, START)
+    new = winrm_device(winrm_credential, 9)
+    store({(new.pk, START + timedelta(minutes=1)): {"a": 1}})
+    advance(SAMPLES, START + timedelta(minutes=8))
+    assert {device_id for device_id, _, _ in stored(FIVE_MINUTES)} == {new.pk}

@@ -1,0 +1,94 @@
+"""Which rows answer a question: the coarsest level that is fine enough, and finer ones where it has not come yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from metrics.models import RollupProgress
+from metrics.partitions import partitioned
+from metrics.rollups import EPOCH, Level
+from metrics.sample_rollups import SAMPLES
+
+RAW = "raw"
+# Steps that people read easily, all multiples of the level they are answered from.
+STEPS = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (10, 30, 60, 300, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000)
+)
+AUTOMATIC_POINTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """[start, end) is answered from `level`, or from the samples themselves where it is None."""
+
+    level: Level | None
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`level` names the coarsest rows used; `pieces` lie side by side, oldest first."""
+
+    level: str
+    step: timedelta
+    start: datetime
+    end: datetime
+    pieces: tuple[Piece, ...]
+
+
+def step_automatic(length: timedelta, interval: timedelta) -> timedelta:
+    """So that a range has about AUTOMATIC_POINTS at most, and no step is shorter than the device's interval."""
+    wanted = max(length / AUTOMATIC_POINTS, interval)
+    return next((step for step in STEPS if step >= wanted), STEPS[-1])
+
+
+def floor_to(moment: datetime, step: timedelta) -> datetime:
+    return EPOCH + (moment - EPOCH) // step * step
+
+
+def ceil_to(moment: datetime, step: timedelta) -> datetime:
+    floor = floor_to(moment, step)
+    return floor if floor == moment else floor + step
+
+
+def plan_series(*, start: datetime, end: datetime, step: timedelta, now: datetime) -> Plan:
+    """Whole steps around [start, end), up to now.
+
+    Where rows that are fine enough have been dropped already, the step becomes longer.
+    """
+    level = _level_for(start, step, now)
+    if level is not None and step % level.interval:
+        step = (step // level.interval + 1) * level.interval
+    low, high = floor_to(start, step), min(ceil_to(end, step), now)
+    levels = SAMPLES.levels[: SAMPLES.levels.index(level) + 1] if level else ()
+    pieces = _pieces(levels, low, high)
+    return Plan(level.name if level else RAW, step, low, high, pieces)
+
+
+def _level_for(start: datetime, step: timedelta, now: datetime) -> Level | None:
+    tables = partitioned()
+    fitting = [level for level in SAMPLES.levels if not step % level.interval]
+    chosen = fitting[-1] if fitting else None
+    kept = tables[chosen.table if chosen else SAMPLES.levels[0].source].keep
+    if now - kept <= start:
+        return chosen
+    coarser = [level for level in SAMPLES.levels if chosen is None or level.interval > chosen.interval]
+    reaching = [level for level in coarser if now - tables[level.table].keep <= start]
+    if reaching or coarser:
+        return reaching[0] if reaching else coarser[-1]
+    return chosen
+
+
+def _pieces(levels: Sequence[Level], start: datetime, end: datetime) -> tuple[Piece, ...]:
+    done = dict(RollupProgress.objects.values_list("level", "done_until"))
+    pieces = []
+    for level in reversed(levels):
+        until = level.floor(min(done.get(level.key, start), end))
+        if until > start:
+            pieces.append(Piece(level, start, until))
+            start = until
+    if start < end:
+        pieces.append(Piece(None, start, end))
+    return tuple(pieces)

@@ -1,0 +1,132 @@
+"""Downsampled series of one device: one statement over rollups and the samples that are not rolled up yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from django.db import connection, models, transaction
+
+from metrics.levels import Piece, Plan
+from metrics.paths import path_text
+
+STATEMENT_TIMEOUT = "20s"
+
+
+class Aggregation(models.TextChoices):
+    AVG = "avg", "average"
+    MIN = "min", "least"
+    MAX = "max", "greatest"
+    LAST = "last", "newest"
+    SUM = "sum", "sum"
+    COUNT = "count", "number of values"
+
+
+# Of low, high, total, count, and last as the greatest (time, value).
+VALUES = {
+    Aggregation.AVG: "sum(total) / sum(count)",
+    Aggregation.MIN: "min(low)",
+    Aggregation.MAX: "max(high)",
+    Aggregation.LAST: "(max(ARRAY[extract(epoch FROM at)::float8, last]))[2]",
+    Aggregation.SUM: "sum(total)",
+    Aggregation.COUNT: "sum(count)::float8",
+}
+
+WANTED = """
+WITH wanted AS MATERIALIZED (
+    SELECT position::int AS n, value ->> 'path' AS path,
+           ARRAY(SELECT jsonb_array_elements_text(value -> 'segments')) AS segments
+    FROM jsonb_array_elements(%(paths)s::jsonb) WITH ORDINALITY AS element (value, position)
+)"""
+# n = 0 counts the samples themselves, whatever paths they have.
+FROM_SAMPLES = """
+, samples{i} AS (
+    SELECT due_at, data FROM metrics_sample
+    WHERE device_id = %(device)s AND due_at >= %(start{i})s AND due_at < %(end{i})s
+), part{i} AS (
+    SELECT n, due_at AS at, value AS low, value AS high, value AS total, 1 AS count, value AS last
+    FROM samples{i} CROSS JOIN wanted
+    CROSS JOIN LATERAL (SELECT data #> segments AS found) AS leaf
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN abs(found::numeric) < 1e-300 THEN 0 ELSE found::float8 END AS value
+        WHERE jsonb_typeof(found) = 'number' AND abs(found::numeric) <= 1e300
+    ) AS number
+    UNION ALL SELECT 0, due_at, 0, 0, 0, 1, 0 FROM samples{i}
+)"""
+FROM_LEVEL = """
+, rows{i} AS MATERIALIZED (
+    SELECT * FROM {table} WHERE device_id = %(device)s AND start_at >= %(start{i})s AND start_at < %(end{i})s
+), spots{i} AS MATERIALIZED (
+    SELECT id, n, array_position(paths, path) AS position FROM metrics_layout CROSS JOIN wanted
+    WHERE id IN (SELECT layout FROM rows{i})
+), part{i} AS (
+    SELECT n, start_at AS at, coalesce(low[moved_at], last[position]) AS low,
+           coalesce(high[moved_at], last[position]) AS high,
+           coalesce(total[moved_at], last[position] * samples) AS total,
+           coalesce(counts[moved_at], samples)::bigint AS count, last[position] AS last
+    FROM rows{i} JOIN spots{i} ON id = layout AND position IS NOT NULL
+    CROSS JOIN LATERAL (SELECT array_position(moved, position::smallint) AS moved_at) AS spot
+    UNION ALL SELECT 0, start_at, 0, 0, 0, samples, 0 FROM rows{i}
+)"""
+GROUPED = """
+SELECT n, date_bin(%(step)s, at, timestamptz 'epoch') AS bucket, {value}, sum(count)::bigint
+FROM ({parts}) AS part GROUP BY n, bucket ORDER BY n, bucket
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """`timestamp` is the start of its step; `count` says how many values are in it."""
+
+    timestamp: datetime
+    value: float
+    count: int
+
+
+@dataclass(slots=True)
+class PathSeries:
+    path: str
+    points: list[Point] = field(default_factory=list)
+
+
+def device_series(
+    *, device_id: int, paths: Sequence[Sequence[str]], plan: Plan, aggregation: Aggregation
+) -> tuple[int, list[PathSeries]]:
+    """How many samples the range holds, and a series for each path, oldest first. Steps without a value are left out.
+
+    A slot belongs to the step in which it was due.
+    """
+    series = [PathSeries(path_text(segments)) for segments in paths]
+    wanted = [{"path": each.path, "segments": list(segments)} for each, segments in zip(series, paths, strict=True)]
+    values: dict[str, Any] = {"device": device_id, "paths": orjson.dumps(wanted).decode(), "step": plan.step}
+    got = 0
+    if not plan.pieces:
+        return got, series
+    for row in _rows(_statement(plan.pieces, aggregation, values), values):
+        n, bucket, value, count = row
+        if n == 0:
+            got += count
+        else:
+            series[n - 1].points.append(Point(bucket, value, count))
+    return got, series
+
+
+def _statement(pieces: Sequence[Piece], aggregation: Aggregation, values: dict[str, Any]) -> str:
+    """The names in it are this module's; what a caller sent goes into `values`."""
+    statement, parts = WANTED, []
+    for i, piece in enumerate(pieces):
+        source = FROM_LEVEL if piece.level else FROM_SAMPLES
+        statement += source.format(i=i, table=piece.level.table if piece.level else "")
+        parts.append(f"SELECT * FROM part{i}")  # noqa: S608 (a name of this module)
+        values[f"start{i}"], values[f"end{i}"] = piece.start, piece.end
+    return statement + GROUPED.format(value=VALUES[aggregation], parts=" UNION ALL ".join(parts))
+
+
+def _rows(statement: str, values: dict[str, Any]) -> list[tuple[int, datetime, float, int]]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
+        cursor.execute(statement, values)
+        rows: list[tuple[int, datetime, float, int]] = cursor.fetchall()
+    return rows
+

@@ -1,0 +1,170 @@
+"""The roll-up and the store, killed at each of their statements: what was begun leaves nothing, and goes on."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+from django.db.utils import InterfaceError, OperationalError
+
+from devices.models import CredentialProfile, Device
+from metrics.partitions import partitioned
+from metrics.rollups import ladder_advance
+from metrics.sample_rollups import SAMPLES
+from metrics.tests.helpers import advance, report_of, store
+from polling.store import reports_store
+from polling.tests.conftest import winrm_device
+
+pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.slow]
+START = datetime(2030, 4, 1, 22, 50, tzinfo=UTC)
+LATER = START + timedelta(minutes=73)  # just after midnight: little work, on every level
+TABLES = (*partitioned(), "metrics_latemark", "metrics_rollupprogress", "metrics_layout")
+IGNORED = {"metrics_latemark": "id", "metrics_rollupprogress": "updated_at"}
+
+
+@pytest.fixture
+def devices(winrm_credential: CredentialProfile) -> list[Device]:
+    return [winrm_device(winrm_credential, last) for last in range(1, 4)]
+
+
+def tables() -> dict[str, list[Any]]:
+    """Everything that history consists of."""
+    found = {}
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            cursor.execute(f"SELECT to_jsonb(t) - %s FROM {table} AS t", [IGNORED.get(table, "")])
+            found[table] = sorted(str(row) for (row,) in cursor.fetchall())
+    return found
+
+
+def empty() -> None:
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            cursor.execute(f"DELETE FROM {table}")
+
+
+@contextmanager
+def killed_at(statement: int) -> Iterator[list[int]]:
+    """The server ends our connection just before the given statement; the list holds how many there were."""
+    seen = [0]
+
+    def kill(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        seen[0] += 1
+        if seen[0] == statement:
+            pid = connection.connection.info.backend_pid
+            with _other() as other:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(kill):
+        yield seen
+
+
+def _other() -> psycopg.Connection[Any]:
+    info = connection.connection.info
+    return psycopg.connect(host=info.host, port=info.port, user=info.user, dbname=info.dbname, autocommit=True)
+
+
+def killed_everywhere(work: Callable[[], Any], prepare: Callable[[], Any]) -> int:
+    """Compares the tables after each killed and repeated run with those of an undisturbed one."""
+    empty()
+    prepare()
+    work()
+    expected = tables()
+    statement = 0
+    while True:
+        statement += 1
+        empty()
+        prepare()
+        with killed_at(statement) as seen:
+            try:
+                work()
+            except (OperationalError, InterfaceError):
+                connection.close()
+        work()
+        assert tables() == expected, f"killed at statement {statement}"
+        if seen[0] < statement:
+            return statement - 1
+
+
+def samples(devices: list[Device]) -> dict[tuple[int, datetime], Any]:
+    return {
+        (device.pk, START + timedelta(minutes=minute)): {"a": minute, "b": {"c": 1}}
+        for device in devices
+        for minute in (0, 1, 7, 40)
+    }
+
+
+def test_a_killed_rollup_leaves_what_an_undisturbed_one_leaves(devices: list[Device]) -> None:
+    everything = samples(devices)
+    late = {key: document for key, document in everything.items() if key[1].minute == 51}
+
+    def prepare() -> None:
+        store({key: document for key, document in everything.items() if key not in late})
+        advance(SAMPLES, START + timedelta(minutes=55))
+        store(late)  # to be repaired
+
+    statements = killed_everywhere(lambda: advance(SAMPLES, LATER), prepare)
+    assert statements > 40
+
+
+def test_a_killed_store_leaves_what_an_undisturbed_one_leaves(devices: list[Device]) -> None:
+    reports = [report_of(pk, at, document) for (pk, at), document in samples(devices).items()]
+
+    def prepare() -> None:
+        advance(SAMPLES, START + timedelta(minutes=30))  # so that some of it is late
+        reports_store(reports[:2])  # so that the fast way collides
+
+    statements = killed_everywhere(lambda: reports_store(reports), prepare)
+    assert statements > 5
+
+
+def test_a_sample_being_stored_while_its_interval_is_sealed_is_not_missed(devices: list[Device]) -> None:
+    advance(SAMPLES, START)
+    finished = threading.Event()
+
+    def roll_up() -> None:
+        ladder_advance(SAMPLES, now=START + timedelta(minutes=10))
+        finished.set()
+        connection.close()
+
+    roller = threading.Thread(target=roll_up)
+    with transaction.atomic():
+        store({(devices[0].pk, START + timedelta(minutes=1)): {"a": 1}})  # not committed yet
+        roller.start()
+        assert not finished.wait(0.5)
+    roller.join()
+    advance(SAMPLES, LATER)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT samples FROM metrics_rollup_1d")
+        assert cursor.fetchall() == [(1,)]
+
+
+def test_two_workers_on_one_ladder_do_no_harm(devices: list[Device]) -> None:
+    store(samples(devices))
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            ladder_advance(SAMPLES, now=LATER)
+        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    advance(SAMPLES, LATER)
+    assert errors == []
+    shared = tables()
+    empty()
+    store(samples(devices))
+    advance(SAMPLES, LATER)
+    assert tables() == shared

@@ -1,0 +1,155 @@
+"""Rankings: which devices have the most, or the least, of something over a range."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+
+from metrics.levels import RAW, Piece, ceil_to, floor_to
+from metrics.models import RollupProgress
+from metrics.partitions import partitioned
+from metrics.paths import path_text
+from metrics.rollups import Level
+from metrics.sample_rollups import SAMPLES
+from metrics.series import STATEMENT_TIMEOUT, VALUES, Aggregation
+
+FINE, HOURS, DAYS = SAMPLES.levels
+# The ends of a range are moved to whole intervals of a level that leaves few rows to read for each device.
+EDGES = ((timedelta(hours=6), FINE), (timedelta(days=7), HOURS))
+
+UNROLLED = timedelta(minutes=15)  # more than that is never without rollups for long
+
+
+@dataclass(frozen=True, slots=True)
+class TopPlan:
+    """What is really ranked: [start, end), from rollups, or from samples where nothing is rolled up yet."""
+
+    level: str
+    start: datetime
+    end: datetime
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    device_id: int
+    hostname: str
+    ip_address: str
+    value: float
+    count: int
+
+
+def plan_top(*, start: datetime, end: datetime, now: datetime) -> TopPlan:
+    """Whole intervals around [start, end), up to what is rolled up: a ranking does not mix fresh and old devices."""
+    edge = next((level for length, level in EDGES if end - start <= length), DAYS)
+    tables = partitioned()
+    while now - tables[edge.table].keep > start and edge is not DAYS:
+        edge = SAMPLES.levels[SAMPLES.levels.index(edge) + 1]
+    low, high = floor_to(start, edge.interval), ceil_to(end, edge.interval)
+    pieces = _decompose(low, high, edge)
+    if not pieces:
+        start = max(start, end - UNROLLED)
+        return TopPlan(RAW, start, end, (Piece(None, start, end),))
+    return TopPlan(pieces[0].level.name, low, max(piece.end for piece in pieces), pieces)  # type: ignore[union-attr]
+
+
+def _decompose(low: datetime, high: datetime, edge: Level) -> tuple[Piece, ...]:
+    """The range as intervals of the coarsest levels that fit, coarsest first; empty if nothing of it is made."""
+    done = dict(RollupProgress.objects.values_list("level", "done_until"))
+    pieces: list[Piece] = []
+    gaps = [(low, high)]
+    for level in reversed(SAMPLES.levels):
+        rest: list[tuple[datetime, datetime]] = []
+        for start, end in gaps:
+            inner = ceil_to(start, level.interval)
+            outer = floor_to(min(end, done.get(level.key, start)), level.interval)
+            if inner >= outer:
+                rest.append((start, end))
+                continue
+            pieces.append(Piece(level, inner, outer))
+            rest += [(one, two) for one, two in ((start, inner), (outer, end)) if one < two]
+        gaps = rest
+        # Finer rows than the edges ask for are read only at the fresh end.
+        if level is edge:
+            gaps = [(one, two) for one, two in gaps if two == high]
+    return tuple(pieces)
+
+
+SPOTS = """
+WITH spots AS MATERIALIZED (
+    SELECT id, array_position(paths, %(path)s) AS position FROM metrics_layout
+    WHERE used_on >= %(start)s::date - 1 AND paths @> ARRAY[%(path)s]
+)"""
+LEVEL_COLUMNS = """
+SELECT device_id, start_at AS at, {columns}
+FROM {table} JOIN spots ON id = layout
+WHERE start_at >= %(start{i})s AND start_at < %(end{i})s"""
+OF_LEVEL = {
+    "low": "coalesce(low[array_position(moved, position::smallint)], last[position]) AS low",
+    "high": "coalesce(high[array_position(moved, position::smallint)], last[position]) AS high",
+    "total": "coalesce(total[array_position(moved, position::smallint)], last[position] * samples) AS total",
+    "count": "coalesce(counts[array_position(moved, position::smallint)], samples)::bigint AS count",
+    "last": "last[position] AS last",
+}
+SAMPLE_COLUMNS = """
+SELECT device_id, due_at AS at, {columns}
+FROM metrics_sample
+CROSS JOIN LATERAL (SELECT data #> %(segments)s::text[] AS found) AS leaf
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN abs(found::numeric) < 1e-300 THEN 0 ELSE found::float8 END AS value
+    WHERE jsonb_typeof(found) = 'number' AND abs(found::numeric) <= 1e300
+) AS number
+WHERE due_at >= %(start{i})s AND due_at < %(end{i})s"""
+OF_SAMPLE = {**{name: f"value AS {name}" for name in ("low", "high", "total", "last")}, "count": "1::bigint AS count"}
+# Each aggregation reads only what it needs: taking a value out of an array is most of the work.
+NEEDS = {
+    Aggregation.AVG: ("total", "count"),
+    Aggregation.MIN: ("low", "count"),
+    Aggregation.MAX: ("high", "count"),
+    Aggregation.LAST: ("last", "count"),
+    Aggregation.SUM: ("total", "count"),
+    Aggregation.COUNT: ("count",),
+}
+RANKED = """
+, ranked AS (
+    SELECT device_id, {value} AS value, sum(count) AS count FROM ({parts}) AS part GROUP BY device_id
+)
+SELECT device_id, hostname, host(ip_address), value, count::bigint
+FROM ranked JOIN devices_device AS device ON device.id = device_id
+WHERE (%(devices)s::bigint[] IS NULL OR device_id = ANY(%(devices)s::bigint[]))
+ORDER BY value {order}, device_id LIMIT %(limit)s
+"""
+
+
+def devices_top(
+    *,
+    plan: TopPlan,
+    path: Sequence[str],
+    aggregation: Aggregation,
+    limit: int,
+    is_descending: bool,
+    device_ids: Sequence[int] | None,
+) -> list[Ranked]:
+    """The first `limit` devices; those without a value are not ranked."""
+    values: dict[str, Any] = {
+        "path": path_text(path),
+        "segments": list(path),
+        "start": plan.start,
+        "limit": limit,
+        "devices": None if device_ids is None else list(device_ids),
+    }
+    parts = []
+    for i, piece in enumerate(plan.pieces):
+        columns = OF_LEVEL if piece.level else OF_SAMPLE
+        source = LEVEL_COLUMNS if piece.level else SAMPLE_COLUMNS
+        chosen = ", ".join(columns[name] for name in NEEDS[aggregation])
+        parts.append(source.format(i=i, columns=chosen, table=piece.level.table if piece.level else ""))
+        values[f"start{i}"], values[f"end{i}"] = piece.start, piece.end
+    order = "DESC" if is_descending else "ASC"
+    ranked = RANKED.format(value=VALUES[aggregation], parts=" UNION ALL ".join(parts), order=order)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
+        cursor.execute(SPOTS + ranked, values)
+        return [Ranked(*row) for row in cursor.fetchall()]
