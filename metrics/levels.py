@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from metrics.models import RollupProgress
 from metrics.partitions import partitioned
-from metrics.rollups import EPOCH, Level
+from metrics.rollups import EPOCH, Ladder, Level
 from metrics.sample_rollups import SAMPLES
 
 RAW = "raw"
@@ -51,6 +51,28 @@ def floor_to(moment: datetime, step: timedelta) -> datetime:
 def ceil_to(moment: datetime, step: timedelta) -> datetime:
     floor = floor_to(moment, step)
     return floor if floor == moment else floor + step
+
+
+def decompose(ladder: Ladder, start: datetime, end: datetime) -> list[Piece]:
+    """[start, end) as whole intervals of the coarsest levels that are made, oldest first; what lies between them is
+    left to the samples, or whatever the finest level is made of.
+    """
+    done = dict(RollupProgress.objects.values_list("level", "done_until"))
+    pieces: list[Piece] = []
+    gaps = [(start, end)] if start < end else []
+    for level in reversed(ladder.levels):
+        rest: list[tuple[datetime, datetime]] = []
+        for low, high in gaps:
+            first = ceil_to(low, level.interval)
+            last = floor_to(min(high, done.get(level.key, low)), level.interval)
+            if first >= last:
+                rest.append((low, high))
+                continue
+            pieces.append(Piece(level, first, last))
+            rest += [(one, two) for one, two in ((low, first), (last, high)) if one < two]
+        gaps = rest
+    pieces += [Piece(None, low, high) for low, high in gaps]
+    return sorted(pieces, key=lambda piece: piece.start)
 
 
 def plan_series(*, start: datetime, end: datetime, step: timedelta, now: datetime) -> Plan:

@@ -46,7 +46,8 @@ LADDER_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext(%s))"
 @dataclass(frozen=True, slots=True)
 class Level:
     """`statement` makes the rows of (device, from, until) in the arrays `devices`, `starts`, `ends`; it also gets
-    `step`, and `low` and `high` around all of it.
+    `step`, and `low` and `high` around all of it. `finish` is run for whole intervals, `starts`, when all their devices
+    are made, and again after a repair.
     """
 
     key: str  # in RollupProgress and LateMark
@@ -55,6 +56,7 @@ class Level:
     interval: timedelta
     source: str  # a partitioned table
     statement: str
+    finish: str = ""
 
     def floor(self, moment: datetime) -> datetime:
         """The start of the interval that holds `moment`; days are UTC's."""
@@ -235,6 +237,8 @@ def _make_next(
         _make(cursor, ladder, level, spans)
         progress.device_id = batch[-1]
     else:
+        starts = [progress.done_until + n * level.interval for n in range(intervals)]
+        _finish(cursor, level, starts)
         progress.done_until, progress.device_id = progress.sealed_until, 0
     progress.save()
     return True
@@ -256,8 +260,15 @@ def _repair(cursor: CursorWrapper, ladder: Ladder, level: Level, now: datetime, 
     # Made again from what retention has left of it, an old interval would forget what it knew.
     oldest = now - partitioned()[level.source].keep
     spans = [Span(device_id, start, start + level.interval) for device_id, start in sorted(marks)]
-    _make(cursor, ladder, level, [span for span in spans if span.start >= oldest])
+    kept = [span for span in spans if span.start >= oldest]
+    _make(cursor, ladder, level, kept)
+    _finish(cursor, level, sorted({span.start for span in kept}))
     return True
+
+
+def _finish(cursor: CursorWrapper, level: Level, starts: Sequence[datetime]) -> None:
+    if level.finish and starts:
+        cursor.execute(level.finish, {"starts": list(starts)})
 
 
 def _make(cursor: CursorWrapper, ladder: Ladder, level: Level, spans: Sequence[Span]) -> None:

@@ -7,11 +7,9 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from metrics.levels import RAW, Piece, ceil_to, floor_to
-from metrics.models import RollupProgress
+from metrics.levels import RAW, Piece, ceil_to, decompose, floor_to
 from metrics.partitions import partitioned
 from metrics.paths import path_text
-from metrics.rollups import Level
 from metrics.sample_rollups import SAMPLES
 from metrics.series import STATEMENT_TIMEOUT, VALUES, Aggregation
 
@@ -48,33 +46,12 @@ def plan_top(*, start: datetime, end: datetime, now: datetime) -> TopPlan:
     while now - tables[edge.table].keep > start and edge is not DAYS:
         edge = SAMPLES.levels[SAMPLES.levels.index(edge) + 1]
     low, high = floor_to(start, edge.interval), ceil_to(end, edge.interval)
-    pieces = _decompose(low, high, edge)
+    pieces = tuple(piece for piece in decompose(SAMPLES, low, high) if piece.level)
     if not pieces:
         start = max(start, end - UNROLLED)
         return TopPlan(RAW, start, end, (Piece(None, start, end),))
-    return TopPlan(pieces[0].level.name, low, max(piece.end for piece in pieces), pieces)  # type: ignore[union-attr]
-
-
-def _decompose(low: datetime, high: datetime, edge: Level) -> tuple[Piece, ...]:
-    """The range as intervals of the coarsest levels that fit, coarsest first; empty if nothing of it is made."""
-    done = dict(RollupProgress.objects.values_list("level", "done_until"))
-    pieces: list[Piece] = []
-    gaps = [(low, high)]
-    for level in reversed(SAMPLES.levels):
-        rest: list[tuple[datetime, datetime]] = []
-        for start, end in gaps:
-            inner = ceil_to(start, level.interval)
-            outer = floor_to(min(end, done.get(level.key, start)), level.interval)
-            if inner >= outer:
-                rest.append((start, end))
-                continue
-            pieces.append(Piece(level, inner, outer))
-            rest += [(one, two) for one, two in ((start, inner), (outer, end)) if one < two]
-        gaps = rest
-        # Finer rows than the edges ask for are read only at the fresh end.
-        if level is edge:
-            gaps = [(one, two) for one, two in gaps if two == high]
-    return tuple(pieces)
+    coarsest = max((piece.level for piece in pieces if piece.level), key=lambda level: level.interval)
+    return TopPlan(coarsest.name, low, pieces[-1].end, pieces)
 
 
 SPOTS = """

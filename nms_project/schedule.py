@@ -20,6 +20,7 @@ def beat_schedule(*, tick_seconds: float) -> dict[str, dict[str, Any]]:
         "take up stalled discovery runs": _every("discovery.resume", 30.0, expires=30),
         "make partitions ahead": _every("metrics.partitions", crontab(minute="7"), expires=3_600),
         "roll samples up": _every("metrics.rollups", 30.0, expires=30, queue=Queue.HISTORY),
+        "roll verdicts up": _every("polling.rollups", 30.0, expires=30, queue=Queue.HISTORY),
         "drop what is old": _every("metrics.trim", crontab(minute="23"), expires=3_600, queue=Queue.HISTORY),
         "erase deleted devices": _every("metrics.erase", 60.0, expires=60, queue=Queue.HISTORY),
     }

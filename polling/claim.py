@@ -9,6 +9,8 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
+from metrics.rollups import writers_share
+
 PING_LEASE_SECONDS = 5
 SLACK_SECONDS = 15
 
@@ -25,6 +27,8 @@ class Claimed:
 
 # date_bin puts a moment onto the device's grid: origin + k × interval, exact and in the server.
 #
+# aimed: skipped counts the grid points from next_poll_at on that a stall left behind; they get no verdict, but a row
+#       of polling_gap for all of them.
 # slot: due_at is the latest grid point, or next_poll_at itself where that is later (a device just provisioned
 # is due off its
 #       grid). It never repeats: if it would, it is now. The next one keeps half an interval's distance.
@@ -48,7 +52,8 @@ WITH due AS MATERIALIZED (
 ), aimed AS (
     SELECT due.*, greatest(date_bin(step, now(), origin), next_poll_at) AS aimed_at FROM due
 ), slot AS MATERIALIZED (
-    SELECT device_id, step, origin, lease_due_at, leased_until,
+    SELECT device_id, step, origin, lease_due_at, leased_until, next_poll_at, interval_seconds,
+           ceil(extract(epoch FROM aimed_at - next_poll_at) / interval_seconds)::int AS skipped,
            CASE WHEN aimed_at <= last_due_at THEN now() ELSE aimed_at END AS due_at,
            leased_until > now() AS is_leased
     FROM aimed
@@ -74,6 +79,19 @@ WITH due AS MATERIALIZED (
     FROM slot
     WHERE lease_due_at IS NOT NULL
     ON CONFLICT DO NOTHING
+), gap AS (
+    INSERT INTO polling_gap (device_id, first_at, slots, interval_seconds)
+    SELECT device_id, next_poll_at, skipped, interval_seconds FROM slot WHERE skipped > 0
+    ON CONFLICT DO NOTHING
+), late AS (
+    INSERT INTO metrics_latemark (level, device_id, start_at)
+    SELECT sealed.level, slot.device_id, hour
+    FROM metrics_rollupprogress AS sealed, slot CROSS JOIN LATERAL (
+        SELECT date_bin('1 hour', lease_due_at, timestamptz 'epoch') AS hour WHERE lease_due_at IS NOT NULL
+        UNION
+        SELECT generate_series(date_bin('1 hour', next_poll_at, timestamptz 'epoch'), due_at, '1 hour') WHERE skipped > 0
+    ) AS touched
+    WHERE sealed.level = 'verdicts.1h' AND hour < sealed.sealed_until
 )
 SELECT slot.device_id, slot.due_at, device.should_ping, device.plugin_id, coalesce(slot.is_leased, false)
 FROM slot JOIN devices_device AS device
@@ -90,6 +108,11 @@ WITH expired AS MATERIALIZED (
     INSERT INTO polling_verdict (device_id, due_at, kind, attempted)
     SELECT device_id, lease_due_at, 'lost', false FROM expired
     ON CONFLICT DO NOTHING
+), late AS (
+    INSERT INTO metrics_latemark (level, device_id, start_at)
+    SELECT sealed.level, expired.device_id, date_bin('1 hour', lease_due_at, timestamptz 'epoch')
+    FROM metrics_rollupprogress AS sealed, expired
+    WHERE sealed.level = 'verdicts.1h' AND lease_due_at < sealed.sealed_until
 )
 UPDATE devices_pollstate AS state
 SET lease_due_at = NULL, leased_until = NULL, last_polled_at = state.lease_due_at, last_verdict = 'lost'
@@ -115,6 +138,7 @@ def slots_claim(*, limit: int, lease_seconds: float) -> tuple[list[Claimed], int
     included.
     """
     with transaction.atomic(), connection.cursor() as cursor:
+        writers_share(cursor)
         cursor.execute(CLAIM, {"limit": limit, "lease": lease_seconds})
         rows = cursor.fetchall()
     return [Claimed(*row[:4]) for row in rows if not row[4]], len(rows)
@@ -123,6 +147,7 @@ def slots_claim(*, limit: int, lease_seconds: float) -> tuple[list[Claimed], int
 def leases_expire(*, limit: int) -> int:
     """Gives `lost` to leases that ran out on devices that are not due again; returns how many."""
     with transaction.atomic(), connection.cursor() as cursor:
+        writers_share(cursor)
         cursor.execute(EXPIRE, {"limit": limit})
         return int(cursor.rowcount)
 

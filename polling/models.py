@@ -29,7 +29,7 @@ class Verdict(models.Model):
     store.
     """
 
-    partitioning: ClassVar[Partitioning] = Partitioning("due_at", Width.DAY, "NMS_RETENTION_VERDICTS_DAYS")
+    partitioning: ClassVar[Partitioning] = Partitioning("due_at", Width.DAY, "NMS_RETENTION_VERDICTS_DAYS", "verdicts.1h")
 
     pk = models.CompositePrimaryKey("device_id", "due_at")
     device_id = models.BigIntegerField()
@@ -46,6 +46,90 @@ class Verdict(models.Model):
     class Meta:
         managed = False  # partitioned: its table is made by SQL in the migration
         db_table = "polling_verdict"
+
+
+class VerdictRollup(models.Model):
+    """The verdicts of one device over one interval: how many of each kind, and when it went down and came up.
+
+    `skipped` are slots that a stall left without a verdict. `first_at` is the first verdict that says whether the
+    device answers. `changes` is null while it did throughout, else [microseconds since the epoch, kind, error] of
+    each verdict that said otherwise than the one before, the first included.
+    """
+
+    pk = models.CompositePrimaryKey("device_id", "start_at")
+    device_id = models.BigIntegerField()
+    start_at = models.DateTimeField()
+    first_at = models.DateTimeField(null=True)
+    rtt_min = models.FloatField(null=True)
+    rtt_max = models.FloatField(null=True)
+    rtt_total = models.FloatField()
+    loss_total = models.FloatField()
+    rtt_count = models.IntegerField()
+    loss_count = models.IntegerField()
+    ok = models.IntegerField()
+    ping_failed = models.IntegerField()
+    poll_failed = models.IntegerField()
+    auth_failed = models.IntegerField()
+    timeout = models.IntegerField()
+    plugin_error = models.IntegerField()
+    overrun = models.IntegerField()
+    lost = models.IntegerField()
+    skipped = models.IntegerField()
+    changes = models.JSONField(null=True)
+
+    class Meta:
+        abstract = True
+        managed = False
+
+
+class VerdictRollup1h(VerdictRollup):
+    partitioning: ClassVar[Partitioning] = Partitioning(
+        "start_at", Width.MONTH, "NMS_RETENTION_1H_DAYS", "verdicts.1d"
+    )
+
+    class Meta(VerdictRollup.Meta):
+        db_table = "polling_verdict_1h"
+
+
+class VerdictRollup1d(VerdictRollup):
+    partitioning: ClassVar[Partitioning] = Partitioning("start_at", Width.YEAR, "NMS_RETENTION_1D_DAYS")
+
+    class Meta(VerdictRollup.Meta):
+        db_table = "polling_verdict_1d"
+
+
+class FleetHour(models.Model):
+    """One finished hour of all devices, as they were when it was counted."""
+
+    start_at = models.DateTimeField(primary_key=True)
+    devices = models.IntegerField()
+    ok = models.IntegerField()
+    ping_failed = models.IntegerField()
+    poll_failed = models.IntegerField()
+    auth_failed = models.IntegerField()
+    timeout = models.IntegerField()
+    plugin_error = models.IntegerField()
+    overrun = models.IntegerField()
+    lost = models.IntegerField()
+    skipped = models.IntegerField()
+
+
+class Gap(models.Model):
+    """Slots of a device that a stall skipped: `slots` grid points from `first_at` on. They have no verdicts."""
+
+    partitioning: ClassVar[Partitioning] = Partitioning(
+        "first_at", Width.MONTH, "NMS_RETENTION_VERDICTS_DAYS", "verdicts.1h"
+    )
+
+    pk = models.CompositePrimaryKey("device_id", "first_at")
+    device_id = models.BigIntegerField()
+    first_at = models.DateTimeField()
+    slots = models.IntegerField()
+    interval_seconds = models.IntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "polling_gap"
 
 
 class ParkedMessage(models.Model):

@@ -22,11 +22,12 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg.errors import UniqueViolation
 
-from metrics.rollups import writers_share
+from metrics.rollups import late_note, writers_share
 from metrics.writer import SampleRow, samples_copy
 from polling.ledger import verdicts_copy, verdicts_upsert
 from polling.models import PROVISIONAL, VerdictKind
 from polling.slots import Report, from_microseconds
+from polling.verdict_rollups import VERDICTS
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,9 @@ def _store(reports: Sequence[Report], *, is_careful: bool = False) -> None:
             verdicts_copy(cursor, kept)
             keys = {report.key for report in kept}
         samples_copy(cursor, [_sample(row) for row in kept if row.document is not None and row.key in keys])
+        late_note(
+            cursor, VERDICTS.levels[0], ((row.device_id, row.due_at) for row in kept if row.key in keys)
+        )
         _end_leases(cursor, kept, keys)
 
 

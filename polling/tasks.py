@@ -14,6 +14,7 @@ from celery import current_app, shared_task
 from django.db import InterfaceError, OperationalError
 
 from health.services import FailedSlot, failures_record, successes_record
+from metrics.tasks import ladder_work
 from polling.claim import slots_reset
 from polling.errors import RunnerClosed
 from polling.models import VerdictKind
@@ -25,6 +26,7 @@ from polling.scheduler import tick
 from polling.slots import PingedSlot, Report, Slot
 from polling.store import reports_store
 from polling.trial import trial_run
+from polling.verdict_rollups import VERDICTS
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,11 @@ def reset_slots_task() -> None:
     moved = slots_reset()
     if moved:
         logger.warning("the clock jumped back: %d devices got a new slot", moved)
+
+
+@shared_task(name="polling.rollups", ignore_result=True, acks_late=False)
+def rollups_task() -> None:
+    ladder_work(VERDICTS)
 
 
 @shared_task(name="polling.ping", ignore_result=True)

@@ -1,0 +1,166 @@
+"""Rollups of the ledger: what became of each slot, in any order of arrival, and what a stall skipped."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from devices.models import Device, PollState
+from metrics.models import LateMark, RollupProgress
+from metrics.tests.helpers import advance
+from polling.claim import leases_expire, slots_claim
+from polling.models import FleetHour, Gap, Verdict, VerdictKind, VerdictRollup1d, VerdictRollup1h
+from polling.slots import Report, to_microseconds
+from polling.store import reports_store
+from polling.tests.conftest import shift_state
+from polling.verdict_rollups import COUNTS, DOWN, VERDICTS
+
+pytestmark = pytest.mark.usefixtures("committed")
+START = datetime(2030, 6, 9, 20, tzinfo=UTC)
+LATER = START + timedelta(hours=28, minutes=5)
+HOUR = timedelta(hours=1)
+
+
+def verdict(device: Device, minute: int, kind: str, **fields: Any) -> Report:
+    due_us = to_microseconds(START + timedelta(minutes=minute))
+    return Report(device.pk, due_us, VerdictKind(kind), error=kind, **fields)
+
+
+def straight(verdicts: dict[int, str], start: datetime, end: datetime) -> tuple[Counter[str], list[Any] | None]:
+    """Counts, and the changes of an interval."""
+    inside = {
+        moment: kind
+        for minute, kind in sorted(verdicts.items())
+        for moment in [START + timedelta(minutes=minute)]
+        if start <= moment < end
+    }
+    told = [(to_microseconds(at), kind) for at, kind in inside.items() if kind in (*DOWN, "ok")]
+    changes: list[Any] = []
+    for at, kind in told:
+        if not changes or (changes[-1][1] == "ok") != (kind == "ok"):
+            changes.append([at, kind, kind])
+    return Counter(inside.values()), changes if any(kind != "ok" for _, kind in told) else None
+
+
+kinds = st.sampled_from([kind.value for kind in VerdictKind])
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(verdicts=st.dictionaries(st.integers(0, 7 * 60), kinds, min_size=1, max_size=25), data=st.data())
+def test_any_delivery_ends_in_the_same_rollups(
+    device: Device, verdicts: dict[int, str], data: st.DataObject
+) -> None:
+    for model in (Verdict, VerdictRollup1h, VerdictRollup1d, FleetHour, RollupProgress, LateMark):
+        model._default_manager.all().delete()
+    order = data.draw(st.permutations(list(verdicts.items())))
+    while order:
+        size = data.draw(st.integers(1, 6))
+        batch, order = order[:size], order[size:]
+        reports_store([verdict(device, minute, kind) for minute, kind in batch])
+        if data.draw(st.booleans()):
+            advance(VERDICTS, START + timedelta(minutes=data.draw(st.integers(0, 27 * 60))))
+    advance(VERDICTS, LATER)
+    for model, length in ((VerdictRollup1h, HOUR), (VerdictRollup1d, timedelta(days=1))):
+        for row in model.objects.all():
+            counts, changes = straight(verdicts, row.start_at, row.start_at + length)
+            assert {name: getattr(row, name) for name in COUNTS if getattr(row, name)} == counts
+            shown = None if row.changes is None else [[at, kind, error or "ok"] for at, kind, error in row.changes]
+            assert shown == changes
+        counted = sum(getattr(row, name) for row in model.objects.all() for name in COUNTS)
+        assert counted == len(verdicts)
+    assert sum(getattr(hour, name) for hour in FleetHour.objects.all() for name in COUNTS) == len(verdicts)
+
+
+def test_what_says_nothing_of_the_device_is_no_change(device: Device) -> None:
+    reports_store(
+        [
+            verdict(device, 0, "ok", rtt_ms=2.0, loss_percent=0.0),
+            verdict(device, 1, "poll_failed", error_code="quota"),
+            verdict(device, 2, "auth_failed", attempted=False),
+            verdict(device, 3, "ok", rtt_ms=4.0, loss_percent=50.0),
+        ]
+    )
+    advance(VERDICTS, LATER)
+    hour = VerdictRollup1h.objects.get()
+    assert hour.changes is None
+    assert (hour.ok, hour.poll_failed, hour.auth_failed) == (2, 1, 1)
+    assert (hour.rtt_min, hour.rtt_max, hour.rtt_total, hour.rtt_count) == (2, 4, 6, 2)
+    assert (hour.loss_total, hour.loss_count) == (50, 2)
+
+
+def test_a_real_answer_that_replaces_a_lost_one_is_counted_anew(device: Device) -> None:
+    reports_store([verdict(device, 0, "lost")])
+    advance(VERDICTS, LATER)
+    reports_store([verdict(device, 0, "ok")])
+    advance(VERDICTS, LATER)
+    assert [(row.lost, row.ok) for row in VerdictRollup1d.objects.all()] == [(0, 1)]
+    assert [(row.lost, row.ok) for row in FleetHour.objects.all()] == [(0, 1)]
+
+
+# --- What a stall skipped ---
+
+
+def sealed_until(moment: datetime) -> None:
+    RollupProgress.objects.create(level="verdicts.1h", done_until=moment, sealed_until=moment)
+
+
+def stall(device: Device, *, seconds: int) -> None:
+    shift_state(device.pk, seconds=-seconds)
+
+
+def test_a_tick_in_time_leaves_no_gap(device: Device) -> None:
+    slots_claim(limit=10, lease_seconds=40)
+    stall(device, seconds=100)  # beyond the next grid point, not beyond the one after it
+    slots_claim(limit=10, lease_seconds=40)
+    assert Gap.objects.count() <= 1
+    assert sum(gap.slots for gap in Gap.objects.all()) <= 1
+
+
+def test_slots_that_a_stall_skipped_are_counted_by_their_hours(device: Device) -> None:
+    slots_claim(limit=10, lease_seconds=40)
+    stall(device, seconds=3 * 3_600)
+    first = PollState.objects.get().next_poll_at
+    slots_claim(limit=10, lease_seconds=40)
+    gap = Gap.objects.get()
+    assert gap.first_at == first
+    assert 177 <= gap.slots <= 180
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        (now,) = cursor.fetchone()
+    advance(VERDICTS, now + 2 * HOUR)
+    hours = VerdictRollup1h.objects.order_by("start_at")
+    assert sum(hour.skipped for hour in hours) == gap.slots
+    assert [hour.skipped for hour in hours][1:3] == [60, 60]
+
+
+def test_a_stall_is_counted_also_in_hours_that_were_finished_meanwhile(device: Device) -> None:
+    slots_claim(limit=10, lease_seconds=40)
+    stall(device, seconds=3 * 3_600)
+    first = PollState.objects.get().next_poll_at
+    assert first is not None
+    end = first.replace(minute=0, second=0, microsecond=0) + 2 * HOUR
+    sealed_until(end)
+    slots_claim(limit=10, lease_seconds=40)
+    advance(VERDICTS, end)
+    hours = VerdictRollup1h.objects.filter(start_at__lt=end)
+    assert sum(hour.skipped for hour in hours) == sum(
+        first + n * timedelta(seconds=60) < end for n in range(Gap.objects.get().slots)
+    )
+    assert sum(hour.lost for hour in hours) <= 1
+
+
+def test_a_lost_lease_of_a_finished_hour_is_counted(device: Device) -> None:
+    ((claimed,), _) = slots_claim(limit=10, lease_seconds=40)
+    stall(device, seconds=2 * 3_600)
+    lease = PollState.objects.get().lease_due_at
+    assert lease is not None
+    sealed_until(lease.replace(minute=0, second=0, microsecond=0) + HOUR)
+    PollState.objects.update(next_poll_at=None)
+    assert leases_expire(limit=10) == 1
+    advance(VERDICTS, lease)
+    assert [row.lost for row in VerdictRollup1h.objects.all()] == [1]

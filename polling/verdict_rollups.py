@@ -1,0 +1,138 @@
+"""The rollups of the ledger: what became of the slots of each device, by hours and days.
+
+What says that a device answers is `ok`; that it does not, a failure of an attempt. A plugin's fault, a quota, a login
+that was not tried and slots without an answer say neither.
+"""
+
+from datetime import timedelta
+
+from metrics.rollups import Ladder, Level
+from metrics.sample_rollups import WANTED
+from polling.models import VerdictKind
+
+KINDS = tuple(kind.value for kind in VerdictKind)
+COUNTS = (*KINDS, "skipped")
+DOWN = ("ping_failed", "poll_failed", "auth_failed", "timeout")
+# Whether a verdict says anything of the device: true up, false down, null neither.
+IS_UP = f"""
+CASE WHEN kind = 'ok' THEN true
+     WHEN kind IN ({", ".join(f"'{kind}'" for kind in DOWN)}) AND attempted AND error_code <> 'quota' THEN false
+END"""
+
+COLUMNS = (
+    "device_id, start_at, first_at, rtt_min, rtt_max, rtt_total, loss_total, rtt_count, loss_count, "
+    + ", ".join(COUNTS)
+    + ", changes"
+)
+UPSERT = f"""
+ON CONFLICT (device_id, start_at) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", ")[2:])}
+"""
+
+# changes: the verdicts that say otherwise than the one before them in their interval; kept where one says down.
+CHANGES = """
+, told AS (
+    SELECT device_id, start_at, at, kind, error, is_up,
+           lag(is_up) OVER (PARTITION BY device_id, start_at ORDER BY at) IS DISTINCT FROM is_up AS is_change
+    FROM known
+), changed AS (
+    SELECT device_id, start_at, min(at) AS first_at,
+           CASE WHEN NOT bool_and(is_up) THEN
+               jsonb_agg(jsonb_build_array((extract(epoch FROM at) * 1000000)::bigint, kind, error) ORDER BY at)
+                   FILTER (WHERE is_change)
+           END AS changes
+    FROM told GROUP BY device_id, start_at
+)"""
+
+FROM_VERDICTS = (
+    """
+WITH source AS MATERIALIZED (
+    SELECT source.*, date_bin(%(step)s, source.due_at, timestamptz 'epoch') AS start_at"""
+    + WANTED.format(source="polling_verdict", column="due_at")
+    + f"""
+), gap AS (
+    SELECT wanted.device_id, date_bin(%(step)s, due_at, timestamptz 'epoch') AS start_at, count(*) AS skipped
+    FROM unnest(%(devices)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+        AS wanted (device_id, start_at, end_at)
+    JOIN polling_gap AS gap ON gap.device_id = wanted.device_id AND gap.first_at < wanted.end_at
+        AND gap.first_at + gap.slots * make_interval(secs => gap.interval_seconds) > wanted.start_at
+    CROSS JOIN LATERAL generate_series(
+        gap.first_at, gap.first_at + (gap.slots - 1) * make_interval(secs => gap.interval_seconds),
+        make_interval(secs => gap.interval_seconds)
+    ) AS due_at
+    WHERE due_at >= wanted.start_at AND due_at < wanted.end_at
+    GROUP BY wanted.device_id, 2
+), known AS (
+    SELECT device_id, start_at, due_at AS at, kind, error, {IS_UP} AS is_up FROM source WHERE {IS_UP} IS NOT NULL
+){CHANGES}, counted AS (
+    SELECT device_id, start_at, min(rtt_ms) AS rtt_min, max(rtt_ms) AS rtt_max,
+           coalesce(sum(rtt_ms), 0) AS rtt_total, coalesce(sum(loss_percent), 0) AS loss_total,
+           count(rtt_ms) AS rtt_count, count(loss_percent) AS loss_count,
+           {", ".join(f"count(*) FILTER (WHERE kind = '{kind}') AS {kind}" for kind in KINDS)}
+    FROM source GROUP BY device_id, start_at
+)
+INSERT INTO polling_verdict_1h ({COLUMNS})
+SELECT device_id, start_at, first_at, rtt_min, rtt_max, coalesce(rtt_total, 0), coalesce(loss_total, 0),
+       coalesce(rtt_count, 0), coalesce(loss_count, 0), {", ".join(f"coalesce({kind}, 0)" for kind in COUNTS)}, changes
+FROM counted FULL JOIN gap USING (device_id, start_at) LEFT JOIN changed USING (device_id, start_at)
+"""
+    + UPSERT
+)
+
+FROM_HOURS = (
+    """
+WITH source AS MATERIALIZED (
+    SELECT source.*, date_bin(%(step)s, source.start_at, timestamptz 'epoch') AS day_at"""
+    + WANTED.format(source="polling_verdict_1h", column="start_at")
+    + f"""
+), known AS (
+    SELECT device_id, day_at AS start_at, timestamptz 'epoch' + (change ->> 0)::bigint * interval '1 microsecond' AS at,
+           change ->> 1 AS kind, change ->> 2 AS error, change ->> 1 = 'ok' AS is_up
+    FROM source CROSS JOIN LATERAL jsonb_array_elements(changes) AS change WHERE changes IS NOT NULL
+    UNION ALL
+    SELECT device_id, day_at, first_at, 'ok', '', true FROM source WHERE changes IS NULL AND first_at IS NOT NULL
+){CHANGES}, counted AS (
+    SELECT device_id, day_at AS start_at, min(rtt_min) AS rtt_min, max(rtt_max) AS rtt_max,
+           sum(rtt_total) AS rtt_total, sum(loss_total) AS loss_total,
+           sum(rtt_count) AS rtt_count, sum(loss_count) AS loss_count,
+           {", ".join(f"sum({kind}) AS {kind}" for kind in COUNTS)}
+    FROM source GROUP BY device_id, day_at
+)
+INSERT INTO polling_verdict_1d ({COLUMNS})
+SELECT device_id, start_at, first_at, rtt_min, rtt_max, rtt_total, loss_total, rtt_count, loss_count,
+       {", ".join(COUNTS)}, changes
+FROM counted LEFT JOIN changed USING (device_id, start_at)
+"""
+    + UPSERT
+)
+
+FLEET = f"""
+INSERT INTO polling_fleethour (start_at, devices, {", ".join(COUNTS)})
+SELECT start_at, count(*), {", ".join(f"sum({name})" for name in COUNTS)}
+FROM polling_verdict_1h WHERE start_at = ANY(%(starts)s) GROUP BY start_at
+ON CONFLICT (start_at) DO UPDATE SET
+    devices = excluded.devices, {", ".join(f"{name} = excluded.{name}" for name in COUNTS)}
+"""  # noqa: S608 (constants of this module)
+
+VERDICTS = Ladder(
+    "verdicts",
+    (
+        Level(
+            key="verdicts.1h",
+            name="1h",
+            table="polling_verdict_1h",
+            interval=timedelta(hours=1),
+            source="polling_verdict",
+            statement=FROM_VERDICTS,
+            finish=FLEET,
+        ),
+        Level(
+            key="verdicts.1d",
+            name="1d",
+            table="polling_verdict_1d",
+            interval=timedelta(days=1),
+            source="polling_verdict_1h",
+            statement=FROM_HOURS,
+        ),
+    ),
+)
