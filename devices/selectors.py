@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
 from devices.models import Device, DeviceStatus, StatusChange
 
@@ -22,8 +23,7 @@ def slots_expected(device: Device, start: datetime, end: datetime) -> int:
         .values_list("at", "new_status", "polling_interval_seconds")
     )
     expected = 0
-    followed_by = [at for at, _, _ in changes[1:]] + [end]
-    for (at, status, interval), until in zip(changes, followed_by, strict=True):
+    for (at, status, interval), (until, *_) in pairwise([*changes, (end, "", None)]):
         if status == DeviceStatus.ACTIVE and min(until, end) > max(at, start):
             seconds = (min(until, end) - max(at, start)).total_seconds()
             expected += round(seconds / (interval or device.polling_interval_seconds))

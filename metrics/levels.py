@@ -75,28 +75,30 @@ def decompose(ladder: Ladder, start: datetime, end: datetime) -> list[Piece]:
     return sorted(pieces, key=lambda piece: piece.start)
 
 
-def plan_series(*, start: datetime, end: datetime, step: timedelta, now: datetime) -> Plan:
+def plan_series(
+    *, start: datetime, end: datetime, step: timedelta, now: datetime, ladder: Ladder = SAMPLES
+) -> Plan:
     """Whole steps around [start, end), up to now.
 
     Where rows that are fine enough have been dropped already, the step becomes longer.
     """
-    level = _level_for(start, step, now)
+    level = _level_for(ladder, start, step, now)
     if level is not None and step % level.interval:
         step = (step // level.interval + 1) * level.interval
     low, high = floor_to(start, step), min(ceil_to(end, step), now)
-    levels = SAMPLES.levels[: SAMPLES.levels.index(level) + 1] if level else ()
+    levels = ladder.levels[: ladder.levels.index(level) + 1] if level else ()
     pieces = _pieces(levels, low, high)
     return Plan(level.name if level else RAW, step, low, high, pieces)
 
 
-def _level_for(start: datetime, step: timedelta, now: datetime) -> Level | None:
+def _level_for(ladder: Ladder, start: datetime, step: timedelta, now: datetime) -> Level | None:
     tables = partitioned()
-    fitting = [level for level in SAMPLES.levels if not step % level.interval]
+    fitting = [level for level in ladder.levels if not step % level.interval]
     chosen = fitting[-1] if fitting else None
-    kept = tables[chosen.table if chosen else SAMPLES.levels[0].source].keep
+    kept = tables[chosen.table if chosen else ladder.levels[0].source].keep
     if now - kept <= start:
         return chosen
-    coarser = [level for level in SAMPLES.levels if chosen is None or level.interval > chosen.interval]
+    coarser = [level for level in ladder.levels if chosen is None or level.interval > chosen.interval]
     reaching = [level for level in coarser if now - tables[level.table].keep <= start]
     if reaching or coarser:
         return reaching[0] if reaching else coarser[-1]

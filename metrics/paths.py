@@ -57,7 +57,9 @@ SELECT DISTINCT unnest(paths) FROM metrics_layout WHERE id IN (
     SELECT layout FROM {table} WHERE device_id = %s AND start_at >= %s
 ) LIMIT %s
 """
-OF_FLEET = "SELECT DISTINCT unnest(paths) AS path FROM metrics_layout WHERE used_on >= %s ORDER BY path LIMIT %s"
+OF_FLEET = (
+    "SELECT DISTINCT unnest(paths) AS path FROM metrics_layout WHERE used_on >= %s ORDER BY path LIMIT %s"
+)
 
 
 def device_paths(device_id: int, now: datetime) -> list[KnownPath]:

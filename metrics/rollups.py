@@ -170,7 +170,9 @@ def _advance(ladder: Ladder, level: Level, now: datetime, pace: Pace) -> Outcome
         horizon = _horizon(ladder, level, now)
         progress = _progress(level, horizon, now)
         started = time.monotonic()
-        if _repair(cursor, ladder, level, now, pace) or _make_next(cursor, ladder, level, progress, pace):
+        if _repair(cursor, ladder, level, progress, now, pace) or _make_next(
+            cursor, ladder, level, progress, pace
+        ):
             pace.learn(time.monotonic() - started)
             return Outcome.WORKED
         return _seal(cursor, level, progress, horizon)
@@ -251,7 +253,9 @@ DELETE FROM metrics_latemark WHERE id IN (
 """
 
 
-def _repair(cursor: CursorWrapper, ladder: Ladder, level: Level, now: datetime, pace: Pace) -> bool:
+def _repair(
+    cursor: CursorWrapper, ladder: Ladder, level: Level, progress: RollupProgress, now: datetime, pace: Pace
+) -> bool:
     """Makes marked intervals again; False when there are none."""
     cursor.execute(TAKE_MARKS, [level.key, pace.size])
     marks = {(device_id, start.astimezone(UTC)) for device_id, start in cursor.fetchall()}
@@ -262,7 +266,7 @@ def _repair(cursor: CursorWrapper, ladder: Ladder, level: Level, now: datetime, 
     spans = [Span(device_id, start, start + level.interval) for device_id, start in sorted(marks)]
     kept = [span for span in spans if span.start >= oldest]
     _make(cursor, ladder, level, kept)
-    _finish(cursor, level, sorted({span.start for span in kept}))
+    _finish(cursor, level, sorted({span.start for span in kept if span.start < progress.done_until}))
     return True
 
 

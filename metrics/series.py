@@ -98,7 +98,9 @@ def device_series(
     A slot belongs to the step in which it was due.
     """
     series = [PathSeries(path_text(segments)) for segments in paths]
-    wanted = [{"path": each.path, "segments": list(segments)} for each, segments in zip(series, paths, strict=True)]
+    wanted = [
+        {"path": each.path, "segments": list(segments)} for each, segments in zip(series, paths, strict=True)
+    ]
     values: dict[str, Any] = {"device": device_id, "paths": orjson.dumps(wanted).decode(), "step": plan.step}
     got = 0
     if not plan.pieces:
@@ -129,4 +131,3 @@ def _rows(statement: str, values: dict[str, Any]) -> list[tuple[int, datetime, f
         cursor.execute(statement, values)
         rows: list[tuple[int, datetime, float, int]] = cursor.fetchall()
     return rows
-

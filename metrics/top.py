@@ -79,7 +79,10 @@ CROSS JOIN LATERAL (
     WHERE jsonb_typeof(found) = 'number' AND abs(found::numeric) <= 1e300
 ) AS number
 WHERE due_at >= %(start{i})s AND due_at < %(end{i})s"""
-OF_SAMPLE = {**{name: f"value AS {name}" for name in ("low", "high", "total", "last")}, "count": "1::bigint AS count"}
+OF_SAMPLE = {
+    **{name: f"value AS {name}" for name in ("low", "high", "total", "last")},
+    "count": "1::bigint AS count",
+}
 # Each aggregation reads only what it needs: taking a value out of an array is most of the work.
 NEEDS = {
     Aggregation.AVG: ("total", "count"),

@@ -15,7 +15,14 @@ from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView
 from metrics.api.views import DeviceMetricsView, MetricPathsView, MetricQueryView, MetricTopView
 from nms_project.api import SlashOptionalRouter
 from nms_project.views import LoginView, RefreshView
-from polling.api.views import CredentialTestView
+from polling.api.views import (
+    CompletenessView,
+    CredentialTestView,
+    DeviceAvailabilityView,
+    DevicePingView,
+    DeviceVerdictsView,
+    SchedulerView,
+)
 
 router = SlashOptionalRouter()
 router.register("credentials", CredentialViewSet, basename="credential")
@@ -41,6 +48,15 @@ api: list[URLPattern | URLResolver] = [
         DiscoveryResultListView.as_view(),
         name="discovery-run-results",
     ),
+    re_path(r"^devices/(?P<pk>\d{1,18})/verdicts/?$", DeviceVerdictsView.as_view(), name="device-verdicts"),
+    re_path(
+        r"^devices/(?P<pk>\d{1,18})/availability/?$",
+        DeviceAvailabilityView.as_view(),
+        name="device-availability",
+    ),
+    re_path(r"^devices/(?P<pk>\d{1,18})/ping/?$", DevicePingView.as_view(), name="device-ping"),
+    re_path(r"^completeness/?$", CompletenessView.as_view(), name="completeness"),
+    re_path(r"^scheduler/?$", SchedulerView.as_view(), name="scheduler"),
     re_path(r"^credentials/(?P<pk>\d{1,18})/test/?$", CredentialTestView.as_view(), name="credential-test"),
     path("", include(router.urls)),
 ]

@@ -29,7 +29,9 @@ class Verdict(models.Model):
     store.
     """
 
-    partitioning: ClassVar[Partitioning] = Partitioning("due_at", Width.DAY, "NMS_RETENTION_VERDICTS_DAYS", "verdicts.1h")
+    partitioning: ClassVar[Partitioning] = Partitioning(
+        "due_at", Width.DAY, "NMS_RETENTION_VERDICTS_DAYS", "verdicts.1h"
+    )
 
     pk = models.CompositePrimaryKey("device_id", "due_at")
     device_id = models.BigIntegerField()

@@ -15,7 +15,6 @@ MAX_ID = 2**63 - 1
 MAX_PATHS = 20
 MAX_POINTS = 10_000
 MAX_RANKED = 1_000
-DEFAULT_RANGE = timedelta(hours=1)
 # What PostgreSQL and every calendar can hold, with room for a range around it.
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -60,12 +59,14 @@ class StepField(serializers.CharField):
 class RangeSerializer(serializers.Serializer[Any]):
     """A range of time, the last hour by default; `now` is in the context."""
 
-    start = MomentField(required=False, help_text="Default: one hour before end.")
+    default_range = timedelta(hours=1)
+
+    start = MomentField(required=False, help_text="Default: shortly before end.")
     end = MomentField(required=False, help_text="Default: now.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs["end"] = attrs.get("end") or self.context["now"]
-        attrs["start"] = attrs.get("start") or attrs["end"] - DEFAULT_RANGE
+        attrs["start"] = attrs.get("start") or attrs["end"] - self.default_range
         if attrs["start"] > attrs["end"]:
             raise serializers.ValidationError({"start": ["Must not be after end."]})
         return attrs

@@ -78,7 +78,11 @@ class DeviceMetricsView(APIView):
         plan = plan_series(start=start, end=end, step=step, now=now)
         if (plan.end - plan.start) / plan.step > MAX_POINTS:
             raise ValidationError(
-                {"step": [f"Would give more than {MAX_POINTS:,} points: use a longer step or a shorter range."]}
+                {
+                    "step": [
+                        f"Would give more than {MAX_POINTS:,} points: use a longer step or a shorter range."
+                    ]
+                }
             )
         aggregation = Aggregation(query["agg"])
         got, series = device_series(

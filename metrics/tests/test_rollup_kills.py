@@ -66,7 +66,9 @@ def killed_at(statement: int) -> Iterator[list[int]]:
 
 def _other() -> psycopg.Connection[Any]:
     info = connection.connection.info
-    return psycopg.connect(host=info.host, port=info.port, user=info.user, dbname=info.dbname, autocommit=True)
+    return psycopg.connect(
+        host=info.host, port=info.port, user=info.user, dbname=info.dbname, autocommit=True
+    )
 
 
 def killed_everywhere(work: Callable[[], Any], prepare: Callable[[], Any]) -> int:

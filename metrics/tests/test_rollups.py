@@ -127,7 +127,14 @@ def test_any_delivery_ends_in_the_same_rollups(
 
 
 def test_what_a_document_holds_and_what_is_no_number(three: list[Device]) -> None:
-    document = {"cpu": {"total": 7, "0": 7.5}, "on": True, "name": "x", "none": None, "list": [1, [2]], "e": {}}
+    document = {
+        "cpu": {"total": 7, "0": 7.5},
+        "on": True,
+        "name": "x",
+        "none": None,
+        "list": [1, [2]],
+        "e": {},
+    }
     store({(three[0].pk, START): document})
     advance(SAMPLES, LATER)
     assert {path for _, _, path in stored(FIVE_MINUTES)} == {"cpu.total", "cpu.0", "list.0", "list.1.0"}
@@ -154,7 +161,7 @@ def test_numbers_beyond_what_a_float_can_hold_stop_nobody(
 
 
 def test_deep_and_wide_documents_stop_nobody(three: list[Device]) -> None:
-    deep = "{\"a\":" * 400 + "1" + "}" * 400
+    deep = '{"a":' * 400 + "1" + "}" * 400
     wide = {f"key{number}": number for number in range(11_000)}
     store({(three[0].pk, START): deep, (three[1].pk, START): wide, (three[2].pk, START): {"a": 1}})
     advance(SAMPLES, LATER)
@@ -222,7 +229,9 @@ def test_a_sample_that_outlived_its_neighbours_does_not_undo_their_rollup(
     assert stored(FIVE_MINUTES) == {(three[0].pk, START, "a"): (1, 1, 1, 1, 1)}
 
 
-def test_devices_added_meanwhile_are_not_left_out(three: list[Device], winrm_credential: CredentialProfile) -> None:
+def test_devices_added_meanwhile_are_not_left_out(
+    three: list[Device], winrm_credential: CredentialProfile
+) -> None:
     advance(SAMPLES, START)
     new = winrm_device(winrm_credential, 9)
     store({(new.pk, START + timedelta(minutes=1)): {"a": 1}})

@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("committed")
 START = datetime(2030, 5, 9, 22, tzinfo=UTC)
 DAY = timedelta(days=1)
 
-STRAIGHT = {
+STRAIGHT: dict[Aggregation, Callable[[list[int]], float]] = {
     Aggregation.AVG: lambda values: sum(values) / len(values),
     Aggregation.MIN: min,
     Aggregation.MAX: max,
@@ -31,7 +32,9 @@ STRAIGHT = {
     Aggregation.SUM: sum,
     Aggregation.COUNT: len,
 }
-steps = st.sampled_from([30, 60, 300, 420, 900, 3_600, 5_400, 7_200, 86_400]).map(lambda n: timedelta(seconds=n))
+steps = st.sampled_from([30, 60, 300, 420, 900, 3_600, 5_400, 7_200, 86_400]).map(
+    lambda n: timedelta(seconds=n)
+)
 minutes = st.integers(0, 27 * 60)
 # Minute of the sample, and the values of two paths; the second is not in each document.
 histories = st.dictionaries(

@@ -1,9 +1,13 @@
 """Shapes of polling on the wire."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 from rest_framework import serializers
+
+from metrics.api.serializers import RangeSerializer, StepField
+from polling.models import Verdict, VerdictKind
 
 HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]+")
 
@@ -29,3 +33,99 @@ class CredentialTestedSerializer(serializers.Serializer[Any]):
     hostname = serializers.CharField()
     duration_ms = serializers.FloatField(allow_null=True)
     document = serializers.JSONField(allow_null=True, help_text="What a poll would store.")
+
+
+class VerdictSerializer(serializers.ModelSerializer[Verdict]):
+    class Meta:
+        model = Verdict
+        fields = (
+            "due_at",
+            "kind",
+            "started_at",
+            "duration_ms",
+            "rtt_ms",
+            "loss_percent",
+            "attempted",
+            "error_code",
+            "error",
+        )
+
+
+class VerdictQuerySerializer(RangeSerializer):
+    """The last day by default."""
+
+    default_range = timedelta(days=1)
+
+    kind = serializers.MultipleChoiceField(choices=VerdictKind.choices, required=False)
+
+
+class DayRangeSerializer(RangeSerializer):
+    default_range = timedelta(days=1)
+
+
+class OutageSerializer(serializers.Serializer[Any]):
+    start = serializers.DateTimeField(help_text="The first failed slot, or the start of the range.")
+    end = serializers.DateTimeField(allow_null=True, help_text="The first good slot; null while it lasts.")
+    seconds = serializers.FloatField()
+    kind = serializers.ChoiceField(choices=VerdictKind.choices)
+    error = serializers.CharField()
+    began_before = serializers.BooleanField(help_text="It was down already when the range began.")
+
+
+class CompletenessSerializer(serializers.Serializer[Any]):
+    due = serializers.IntegerField(help_text="Slots that were due.")
+    answered = serializers.IntegerField()
+    missing = serializers.IntegerField(help_text="Lost, overrun, or skipped by a stall.")
+    verdicts = serializers.DictField(child=serializers.IntegerField(), help_text="How many of each kind.")
+
+
+class AvailabilitySerializer(CompletenessSerializer):
+    device_id = serializers.IntegerField()
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    availability_percent = serializers.FloatField(
+        allow_null=True, help_text="Of the slots that say whether it answered; null without any."
+    )
+    outages = OutageSerializer(many=True)
+
+
+class PingQuerySerializer(RangeSerializer):
+    step = StepField(required=False, help_text="Default: chosen for about 500 points.")
+
+
+class PingPointSerializer(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    rtt_min = serializers.FloatField(allow_null=True, help_text="Milliseconds.")
+    rtt_avg = serializers.FloatField(allow_null=True)
+    rtt_max = serializers.FloatField(allow_null=True)
+    loss_percent = serializers.FloatField(allow_null=True)
+    count = serializers.IntegerField(help_text="Slots that were pinged.")
+
+
+class PingSeriesSerializer(serializers.Serializer[Any]):
+    device_id = serializers.IntegerField()
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    step_seconds = serializers.IntegerField()
+    level = serializers.CharField()
+    points = PingPointSerializer(many=True)
+
+
+class FleetHourSerializer(CompletenessSerializer):
+    start = serializers.DateTimeField()
+    is_finished = serializers.BooleanField(help_text="False: counted up to now.")
+
+
+class LatenessSerializer(serializers.Serializer[Any]):
+    seconds = serializers.FloatField(allow_null=True, help_text="Upper bound; null is any.")
+    polls = serializers.IntegerField(help_text="Polls that began no later than that after they were due.")
+
+
+class SchedulerSerializer(serializers.Serializer[Any]):
+    now = serializers.DateTimeField()
+    active = serializers.IntegerField(help_text="Devices on the schedule.")
+    overdue = serializers.IntegerField(help_text="Due, but not claimed yet.")
+    oldest_due_at = serializers.DateTimeField(allow_null=True)
+    leased = serializers.IntegerField(help_text="Being worked on.")
+    lateness = LatenessSerializer(many=True, help_text="Of the polls of the last ten minutes.")
+    queues = serializers.DictField(child=serializers.IntegerField(), help_text="Messages that wait.")

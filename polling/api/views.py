@@ -1,15 +1,39 @@
 """Endpoints of polling."""
 
 from dataclasses import asdict
+from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import GenericAPIView, get_object_or_404
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView, ListAPIView, get_object_or_404
+from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
-from devices.models import CredentialProfile
-from polling.api.serializers import CredentialTestedSerializer, CredentialTestSerializer
+from devices.models import CredentialProfile, Device
+from devices.services import database_now
+from metrics.api.serializers import MAX_POINTS
+from metrics.api.views import validated
+from metrics.levels import plan_series, step_automatic
+from polling.api.serializers import (
+    AvailabilitySerializer,
+    CredentialTestedSerializer,
+    CredentialTestSerializer,
+    DayRangeSerializer,
+    FleetHourSerializer,
+    PingQuerySerializer,
+    PingSeriesSerializer,
+    SchedulerSerializer,
+    VerdictQuerySerializer,
+    VerdictSerializer,
+)
+from polling.availability import availability, ping_series
+from polling.fleet import completeness, scheduler_state
+from polling.models import Verdict
 from polling.trial import credential_try
+from polling.verdict_rollups import VERDICTS
 
 
 class CredentialTestView(GenericAPIView[CredentialProfile]):
@@ -26,3 +50,137 @@ class CredentialTestView(GenericAPIView[CredentialProfile]):
         form.is_valid(raise_exception=True)
         target, port = form.validated_data["target"], form.validated_data.get("port")
         return Response(asdict(credential_try(profile=profile, target=target, port=port)))
+
+
+class VerdictPages(CursorPagination):
+    """By the due time, so that pages stay what they are while verdicts come in."""
+
+    ordering = "-due_at"
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 1_000
+
+
+class DeviceVerdictsView(ListAPIView[Verdict]):
+    """The ledger of a device."""
+
+    queryset = Verdict.objects.all()
+    serializer_class = VerdictSerializer
+    pagination_class = VerdictPages
+    filter_backends = ()
+
+    def get_queryset(self) -> QuerySet[Verdict]:
+        device = get_object_or_404(Device.objects.all(), pk=self.kwargs["pk"])
+        query = validated(VerdictQuerySerializer, self.request.query_params, database_now())
+        found = (
+            super()
+            .get_queryset()
+            .filter(device_id=device.pk, due_at__gte=query["start"], due_at__lte=query["end"])
+        )
+        return found.filter(kind__in=query["kind"]) if query.get("kind") else found
+
+    @extend_schema(parameters=[VerdictQuerySerializer])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Every slot of the range with its verdict, newest first; the last day by default."""
+        return super().get(request, *args, **kwargs)
+
+
+class DeviceAvailabilityView(APIView):
+    """How often a device answered, and when it did not."""
+
+    @extend_schema(parameters=[DayRangeSerializer], responses=AvailabilitySerializer)
+    def get(self, request: Request, pk: str) -> Response:
+        """Availability and outages of a range, the last day by default; the newest 1,000 outages are listed."""
+        device = get_object_or_404(Device.objects.all(), pk=pk)
+        now = database_now()
+        query = validated(DayRangeSerializer, request.query_params, now)
+        found = availability(device_id=device.pk, start=query["start"], end=query["end"], now=now)
+        return Response(
+            {
+                "device_id": device.pk,
+                "start": found.start,
+                "end": found.end,
+                "availability_percent": found.percent,
+                "due": found.due,
+                "answered": found.answered,
+                "missing": found.missing,
+                "verdicts": found.verdicts,
+                "outages": [
+                    {**asdict(outage), "seconds": outage.seconds(found.end)} for outage in found.outages
+                ],
+            }
+        )
+
+
+class DevicePingView(APIView):
+    """Round-trip time and loss of a device."""
+
+    @extend_schema(parameters=[PingQuerySerializer], responses=PingSeriesSerializer)
+    def get(self, request: Request, pk: str) -> Response:
+        """In steps, oldest first."""
+        device = get_object_or_404(Device.objects.all(), pk=pk)
+        now = database_now()
+        query = validated(PingQuerySerializer, request.query_params, now)
+        start, end = query["start"], query["end"]
+        step = query.get("step") or step_automatic(end - start, device.polling_interval)
+        plan = plan_series(start=start, end=end, step=step, now=now, ladder=VERDICTS)
+        if (plan.end - plan.start) / plan.step > MAX_POINTS:
+            raise ValidationError(
+                {
+                    "step": [
+                        f"Would give more than {MAX_POINTS:,} points: use a longer step or a shorter range."
+                    ]
+                }
+            )
+        points = ping_series(device_id=device.pk, pieces=plan.pieces, step=plan.step)
+        return Response(
+            {
+                "device_id": device.pk,
+                "start": plan.start,
+                "end": plan.end,
+                "step_seconds": int(plan.step.total_seconds()),
+                "level": plan.level,
+                "points": [asdict(point) for point in points],
+            }
+        )
+
+
+class CompletenessView(APIView):
+    """How much of what was due was answered."""
+
+    @extend_schema(parameters=[DayRangeSerializer], responses=FleetHourSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """One row for each hour of the range, over all devices; the last day by default."""
+        now = database_now()
+        query = validated(DayRangeSerializer, request.query_params, now)
+        hours = completeness(start=query["start"], end=query["end"], now=now)
+        return Response(
+            [
+                {
+                    "start": hour.start,
+                    "is_finished": hour.is_finished,
+                    "due": hour.due,
+                    "answered": hour.answered,
+                    "missing": hour.missing,
+                    "verdicts": hour.verdicts,
+                }
+                for hour in hours
+            ]
+        )
+
+
+class SchedulerView(APIView):
+    """The scheduler at this moment."""
+
+    @extend_schema(responses=SchedulerSerializer)
+    def get(self, request: Request) -> Response:
+        """What is due and not claimed, how late polls began of late, and what waits in the queues."""
+        now = database_now()
+        state = scheduler_state(now)
+        return Response(
+            {
+                **asdict(state),
+                "now": now,
+                "lateness": [{"seconds": bound, "polls": polls} for bound, polls in state.lateness],
+            }
+        )

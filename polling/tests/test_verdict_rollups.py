@@ -30,7 +30,9 @@ def verdict(device: Device, minute: int, kind: str, **fields: Any) -> Report:
     return Report(device.pk, due_us, VerdictKind(kind), error=kind, **fields)
 
 
-def straight(verdicts: dict[int, str], start: datetime, end: datetime) -> tuple[Counter[str], list[Any] | None]:
+def straight(
+    verdicts: dict[int, str], start: datetime, end: datetime
+) -> tuple[Counter[str], list[Any] | None]:
     """Counts, and the changes of an interval."""
     inside = {
         moment: kind
@@ -69,7 +71,11 @@ def test_any_delivery_ends_in_the_same_rollups(
         for row in model.objects.all():
             counts, changes = straight(verdicts, row.start_at, row.start_at + length)
             assert {name: getattr(row, name) for name in COUNTS if getattr(row, name)} == counts
-            shown = None if row.changes is None else [[at, kind, error or "ok"] for at, kind, error in row.changes]
+            shown = (
+                None
+                if row.changes is None
+                else [[at, kind, error or "ok"] for at, kind, error in row.changes]
+            )
             assert shown == changes
         counted = sum(getattr(row, name) for row in model.objects.all() for name in COUNTS)
         assert counted == len(verdicts)

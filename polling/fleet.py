@@ -1,0 +1,122 @@
+"""What the ledger and the queues say of all devices: completeness by hours, lateness, and what waits."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from nms_project.queues import queue_names
+from nms_project.redis_client import redis_client
+from polling.models import PROVISIONAL, FleetHour
+from polling.verdict_rollups import COUNTS, VERDICTS
+
+HOUR = timedelta(hours=1)
+LATENESS_RANGE = timedelta(minutes=10)
+LATENESS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """One hour of the fleet. An hour that is not finished is counted up to now."""
+
+    start: datetime
+    is_finished: bool
+    verdicts: Counter[str]
+
+    @property
+    def due(self) -> int:
+        return self.verdicts.total()
+
+    @property
+    def missing(self) -> int:
+        return sum(self.verdicts[kind] for kind in (*PROVISIONAL, "skipped"))
+
+    @property
+    def answered(self) -> int:
+        return self.due - self.missing
+
+
+# Hours that are not rolled up yet: two at most while the roll-up keeps up.
+FROM_LEDGER = """
+SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, kind, count(*) FROM polling_verdict
+WHERE due_at >= %(start)s AND due_at < %(end)s GROUP BY hour, kind
+UNION ALL
+SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, 'skipped', count(*) FROM polling_gap
+CROSS JOIN LATERAL generate_series(
+    first_at, first_at + (slots - 1) * make_interval(secs => interval_seconds), make_interval(secs => interval_seconds)
+) AS due_at
+WHERE first_at < %(end)s AND first_at + slots * make_interval(secs => interval_seconds) >= %(start)s
+  AND due_at >= %(start)s AND due_at < %(end)s
+GROUP BY hour
+"""
+
+
+def completeness(*, start: datetime, end: datetime, now: datetime) -> list[Completeness]:
+    """Every hour that touches [start, end) and in which something was due, oldest first."""
+    level = VERDICTS.levels[0]
+    low = level.floor(start)
+    found: dict[datetime, tuple[bool, Counter[str]]] = {}
+    for row in FleetHour.objects.filter(start_at__gte=low, start_at__lt=end).order_by("start_at"):
+        found[row.start_at] = True, Counter({name: getattr(row, name) for name in COUNTS})
+    rolled = FleetHour.objects.order_by("-start_at").values_list("start_at", flat=True).first()
+    fresh = max(low, rolled + HOUR) if rolled else low
+    if fresh < min(end, now):
+        with connection.cursor() as cursor:
+            cursor.execute(FROM_LEDGER, {"start": fresh, "end": min(end, now)})
+            for hour, kind, count in cursor.fetchall():
+                found.setdefault(hour, (False, Counter()))[1][kind] += count
+    return [Completeness(hour, finished, +counts) for hour, (finished, counts) in sorted(found.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerState:
+    """The claim and the queues at this moment, and how late polls began of late.
+
+    `lateness` has, for each of LATENESS_BOUNDS in seconds, how many of the last ten minutes' polls began no later than
+    that after they were due; the last number is all of them. `queues` is None while Redis is away.
+    """
+
+    active: int
+    overdue: int
+    oldest_due_at: datetime | None
+    leased: int
+    lateness: list[tuple[float | None, int]]
+    queues: dict[str, int]
+
+
+STATE = """
+SELECT count(*) FILTER (WHERE next_poll_at IS NOT NULL), count(*) FILTER (WHERE next_poll_at <= %(now)s),
+       min(next_poll_at) FILTER (WHERE next_poll_at <= %(now)s),
+       count(*) FILTER (WHERE leased_until > %(now)s)
+FROM devices_pollstate
+"""
+LATENESS = """
+SELECT width_bucket(extract(epoch FROM started_at - due_at)::float8, %(bounds)s::float8[]), count(*)
+FROM polling_verdict WHERE due_at >= %(start)s AND due_at <= %(now)s AND started_at IS NOT NULL
+GROUP BY 1
+"""
+
+
+def scheduler_state(now: datetime) -> SchedulerState:
+    """Raises redis.RedisError when Redis is away."""
+    with connection.cursor() as cursor:
+        cursor.execute(STATE, {"now": now})
+        active, overdue, oldest, leased = cursor.fetchone()
+        bounds = list(LATENESS_BOUNDS)
+        cursor.execute(LATENESS, {"now": now, "start": now - LATENESS_RANGE, "bounds": bounds})
+        counts = dict(cursor.fetchall())
+    running, lateness = 0, []
+    for position, bound in enumerate([*bounds, None]):
+        running += counts.get(position, 0)
+        lateness.append((bound, running))
+    return SchedulerState(active, overdue, oldest, leased, lateness, queue_lengths())
+
+
+def queue_lengths() -> dict[str, int]:
+    """Messages that wait, by queue. Raises redis.RedisError when Redis is away."""
+    names = [str(name) for name in queue_names()]
+    with redis_client().pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.llen(name)
+        return dict(zip(names, pipeline.execute(), strict=True))
