@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system daemons demo run test check format bench lock clean
+.PHONY: help setup system daemons demo run test check format bench bench-history lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup  ## Start everything with simulated hosts and watch it work (ARGS=--once ends by itself)
 	@$(BIN)/python manage.py demo $(ARGS)
@@ -34,6 +34,9 @@ format: setup  ## Format the code and mend what the linter can
 
 bench: setup daemons  ## Measure against the budgets; tables here, JSON in bench/results/ (ARGS name single benchmarks)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-history: setup  ## Measure reading and writing beside 30 days of history (minutes, 40 GB of disk)
+	@$(BIN)/python -m bench history
 
 lock: setup  ## Compile requirements*.txt from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url \

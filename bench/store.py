@@ -46,11 +46,11 @@ def run() -> Report:
     stored, bare, redelivered = [], [], []
     base = to_microseconds(database_now())
     for number in range(ROUNDS):
-        batches = _batches(ids, base + number * 60_000_000)
-        stored.append(_rate(batches, reports_store))
-        redelivered.append(_rate(batches[:10], reports_store))
+        batches = make_batches(ids, base + number * 60_000_000)
+        stored.append(rate(batches, reports_store))
+        redelivered.append(rate(batches[:10], reports_store))
         _empty()
-        bare.append(_rate(_batches(ids, base + number * 60_000_000), _bare_copy))
+        bare.append(rate(make_batches(ids, base + number * 60_000_000), bare_copy))
         _empty()
     report = Report(
         "store", f"verdict and sample of {DEVICES:,} devices, {len(DOCUMENT)} bytes each, {BATCH} a batch"
@@ -63,7 +63,7 @@ def run() -> Report:
     return report
 
 
-def _batches(ids: list[int], due_us: int) -> list[list[Verdict]]:
+def make_batches(ids: list[int], due_us: int) -> list[list[Verdict]]:
     reports = [
         Verdict(
             device_id=pk,
@@ -81,14 +81,14 @@ def _batches(ids: list[int], due_us: int) -> list[list[Verdict]]:
     return [reports[start : start + BATCH] for start in range(0, len(reports), BATCH)]
 
 
-def _rate(batches: list[list[Verdict]], store: Callable[[list[Verdict]], None]) -> float:
+def rate(batches: list[list[Verdict]], store: Callable[[list[Verdict]], None]) -> float:
     started = time.perf_counter()
     for batch in batches:
         store(batch)
     return sum(map(len, batches)) / (time.perf_counter() - started)
 
 
-def _bare_copy(batch: list[Verdict]) -> None:
+def bare_copy(batch: list[Verdict]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         verdicts_copy(cursor, batch)
         samples_copy(
