@@ -164,7 +164,9 @@ def _load(now: datetime, step: timedelta) -> None:
     )
     days = [midnight - n * DAY for n in range(YEAR + 1)]
     with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(_load_day, day, min(day + DAY, now), step, midnight, layout) for day in days]:
+        for done in [
+            pool.submit(_load_day, day, min(day + DAY, now), step, midnight, layout) for day in days
+        ]:
             done.result()
     yesterday = midnight - DAY
     for ladder in (SAMPLES, VERDICTS):

@@ -12,7 +12,13 @@ from rest_framework_simplejwt.views import (
 
 from devices.api.views import CredentialViewSet, DeviceViewSet, PluginViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
-from metrics.api.views import DeviceMetricsView, MetricPathsView, MetricQueryView, MetricTopView
+from metrics.api.views import (
+    DeviceMetricsView,
+    MetricExportView,
+    MetricPathsView,
+    MetricQueryView,
+    MetricTopView,
+)
 from nms_project.api import SlashOptionalRouter
 from nms_project.views import LoginView, RefreshView
 from polling.api.views import (
@@ -38,6 +44,7 @@ api: list[URLPattern | URLResolver] = [
     re_path(r"^auth/token/verify/?$", TokenVerifyView.as_view(), name="token-verify"),
     re_path(r"^metrics/?$", MetricQueryView.as_view(), name="metric-query"),
     re_path(r"^metrics/paths/?$", MetricPathsView.as_view(), name="metric-paths"),
+    re_path(r"^metrics/export/?$", MetricExportView.as_view(), name="metric-export"),
     re_path(r"^metrics/top/?$", MetricTopView.as_view(), name="metric-top"),
     re_path(r"^devices/(?P<pk>\d{1,18})/metrics/?$", DeviceMetricsView.as_view(), name="device-metrics"),
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),

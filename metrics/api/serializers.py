@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from metrics.export import LEVELS, Form
+from metrics.levels import RAW
 from metrics.paths import path_parse
 from metrics.series import Aggregation
 
@@ -148,6 +150,23 @@ class PathsQuerySerializer(serializers.Serializer[Any]):
 class KnownPathSerializer(serializers.Serializer[Any]):
     path = serializers.CharField()
     value = serializers.FloatField(allow_null=True, help_text="The newest, where one device is asked for.")
+
+
+class ExportQuerySerializer(RangeSerializer):
+    output = serializers.ChoiceField(choices=list(Form), required=False, default=Form.NDJSON)
+    level = serializers.ChoiceField(
+        choices=[RAW, *LEVELS], required=False, default=RAW, help_text="raw: the samples; else rollups."
+    )
+    device_id = DeviceIdsField(
+        required=False, min_length=1, max_length=1_000, help_text="May be given several times; default: all."
+    )
+    path = serializers.ListField(
+        child=PathField(),
+        required=False,
+        default=list,
+        max_length=MAX_PATHS,
+        help_text="May be given several times; default: whole documents, or all paths.",
+    )
 
 
 class TopQuerySerializer(RangeSerializer):

@@ -2,9 +2,12 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
@@ -20,6 +23,7 @@ from metrics.api.serializers import (
     MAX_POINTS,
     DeviceSeriesQuerySerializer,
     DeviceSeriesSerializer,
+    ExportQuerySerializer,
     KnownPathSerializer,
     MetricQuerySerializer,
     PathsQuerySerializer,
@@ -27,6 +31,7 @@ from metrics.api.serializers import (
     TopQuerySerializer,
     TopSerializer,
 )
+from metrics.export import Export, Form, export_lines
 from metrics.levels import plan_series, step_automatic
 from metrics.paths import device_paths, fleet_paths, path_text
 from metrics.queries import Freshness, freshness_of, series_query
@@ -119,6 +124,34 @@ class MetricPathsView(APIView):
         else:
             known = fleet_paths(now)
         return Response([asdict(path) for path in known])
+
+
+CONTENT_TYPES = {Form.CSV: "text/csv; charset=utf-8", Form.NDJSON: "application/x-ndjson"}
+
+
+class MetricExportView(APIView):
+    """Any range of samples or rollups, streamed."""
+
+    @extend_schema(
+        parameters=[ExportQuerySerializer],
+        responses={(200, kind.split(";")[0]): OpenApiTypes.BINARY for kind in CONTENT_TYPES.values()},
+    )
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """CSV or newline-delimited JSON, by day, then by device and time; the last hour by default."""
+        query = validated(ExportQuerySerializer, request.query_params, database_now())
+        export = Export(
+            form=Form(query["output"]),
+            level=query["level"],
+            start=query["start"],
+            end=query["end"],
+            device_ids=query.get("device_id"),
+            paths=query["path"],
+        )
+        lines = export_lines(export)
+        first = next(lines, b"")  # what is wrong from the start is an answer, not a download that breaks off
+        answer = StreamingHttpResponse(chain([first], lines), content_type=CONTENT_TYPES[export.form])
+        answer["Content-Disposition"] = f'attachment; filename="metrics-{export.level}.{export.form}"'
+        return answer
 
 
 class MetricTopView(APIView):
