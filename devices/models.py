@@ -139,8 +139,8 @@ class PollState(models.Model):
 
 
 class StatusChange(models.Model):
-    """One row for each change of a device's status or interval: what an operator asks for after the fact, and how
-    many polls were due in a time long past.
+    """One row for each change of a device's status or interval: what an operator asks for after the fact, and
+    how many polls were due in a time long past.
     """
 
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="status_changes")
@@ -161,8 +161,8 @@ class StatusChange(models.Model):
 class Deletion(models.Model):
     """A deleted device, for as long as its history is being erased, and after that as a record of it.
 
-    A trigger of the database makes the row, so that no way to delete a device can forget to. Device ids are never
-    used again.
+    A trigger of the database makes the row, so that no way to delete a device can forget to. Device ids are
+    never used again.
     """
 
     device_id = models.BigIntegerField(unique=True)

@@ -14,8 +14,8 @@ def remembered_by_address(addresses: Sequence[str], port: int) -> dict[str, dict
 
 
 def slots_expected(device: Device, start: datetime, end: datetime) -> int:
-    """How many polls were due in [start, end), from when the device was active and at which interval; right to one
-    for each of its changes.
+    """How many polls were due in [start, end), from when the device was active and at which interval; right
+    to one for each of its changes.
     """
     changes = list(
         StatusChange.objects.filter(device=device, at__lt=end)

@@ -1,7 +1,7 @@
 """Exports of any range, row by row, in constant memory: a statement for each day, streamed by COPY.
 
-Each day is read by itself and nothing is held in between, so that an export of a year keeps no old row versions alive
-and a slow reader blocks nobody. Rows come by day, then by device and time.
+Each day is read by itself and nothing is held in between, so that an export of a year keeps no old row
+versions alive and a slow reader blocks nobody. Rows come by day, then by device and time.
 """
 
 import csv
@@ -30,7 +30,9 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """`level` is raw, 5m, 1h or 1d. Without devices all are exported, without paths whole documents or all paths."""
+    """`level` is raw, 5m, 1h or 1d. Without devices all are exported, without paths whole documents or all
+    paths.
+    """
 
     form: Form
     level: str
@@ -49,11 +51,13 @@ ORDER BY device_id, metrics_sample.due_at
 """
 # One row for each path of an interval.
 LEVEL_ROWS = """
-SELECT device_id, {start_at} AS start_at, path, coalesce(low[spot], last) AS min, coalesce(high[spot], last) AS max,
+SELECT device_id, {start_at} AS start_at, path,
+       coalesce(low[spot], last) AS min, coalesce(high[spot], last) AS max,
        coalesce(total[spot], last * samples) / coalesce(counts[spot], samples) AS avg,
        coalesce(total[spot], last * samples) AS sum, coalesce(counts[spot], samples) AS count, last
 FROM (
-    SELECT rollup.device_id, rollup.start_at, rollup.samples, rollup.low, rollup.high, rollup.total, rollup.counts,
+    SELECT rollup.device_id, rollup.start_at, rollup.samples, rollup.low, rollup.high, rollup.total,
+           rollup.counts,
            leaf.path, leaf.last, array_position(rollup.moved, leaf.position::smallint) AS spot
     FROM {table} AS rollup JOIN metrics_layout AS layout ON layout.id = rollup.layout
     CROSS JOIN LATERAL unnest(layout.paths, rollup.last) WITH ORDINALITY AS leaf (path, last, position)
@@ -65,7 +69,8 @@ ORDER BY device_id, leaves.start_at, path
 """
 LEVEL_COLUMNS = ("device_id", "start_at", "path", "min", "max", "avg", "sum", "count", "last")
 ISO = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-# JSON text has no control characters, so that with these two as quote and separator a line is written as it is.
+# JSON text has no control characters, so that with these two as quote and separator a line is written as it
+# is.
 COPY = {
     Form.CSV: "COPY ({rows}) TO STDOUT (FORMAT csv)",
     Form.NDJSON: "COPY (SELECT to_json(line) FROM ({rows}) AS line) "
@@ -74,8 +79,8 @@ COPY = {
 
 
 def export_lines(export: Export) -> Iterator[bytes]:
-    """The export in pieces. CSV begins with the names of its columns; NDJSON ends with {"end": true, "rows": n}: one
-    without it was cut off.
+    """The export in pieces. CSV begins with the names of its columns; NDJSON ends with {"end": true, "rows":
+    n}: one without it was cut off.
     """
     if export.form is Form.CSV:
         yield _header(export)

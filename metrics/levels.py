@@ -1,4 +1,6 @@
-"""Which rows answer a question: the coarsest level that is fine enough, and finer ones where it has not come yet."""
+"""Which rows answer a question: the coarsest level that is fine enough, and finer ones where it has not come
+yet.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +41,9 @@ class Plan:
 
 
 def step_automatic(length: timedelta, interval: timedelta) -> timedelta:
-    """So that a range has about AUTOMATIC_POINTS at most, and no step is shorter than the device's interval."""
+    """So that a range has about AUTOMATIC_POINTS at most, and no step is shorter than the device's
+    interval.
+    """
     wanted = max(length / AUTOMATIC_POINTS, interval)
     return next((step for step in STEPS if step >= wanted), STEPS[-1])
 
@@ -54,8 +58,8 @@ def ceil_to(moment: datetime, step: timedelta) -> datetime:
 
 
 def decompose(ladder: Ladder, start: datetime, end: datetime) -> list[Piece]:
-    """[start, end) as whole intervals of the coarsest levels that are made, oldest first; what lies between them is
-    left to the samples, or whatever the finest level is made of.
+    """[start, end) as whole intervals of the coarsest levels that are made, oldest first; what lies between
+    them is left to the samples, or whatever the finest level is made of.
     """
     done = dict(RollupProgress.objects.values_list("level", "done_until"))
     pieces: list[Piece] = []

@@ -43,9 +43,9 @@ class Layout(models.Model):
 class Rollup(models.Model):
     """All numeric leaves of one device over one interval, from `start_at` on. Written by metrics/rollups.py.
 
-    `last` has the newest value of each path of the layout. Most leaves do not move within an interval; those that
-    did, or were not in each of the `samples`, are named by their positions in `moved` (from 1 on), and `low`,
-    `high`, `total` and `counts` have one entry for each of them. For the others low = high = last.
+    `last` has the newest value of each path of the layout. Most leaves do not move within an interval; those
+    that did, or were not in each of the `samples`, are named by their positions in `moved` (from 1 on), and
+    `low`, `high`, `total` and `counts` have one entry for each of them. For the others low = high = last.
     """
 
     pk = models.CompositePrimaryKey("device_id", "start_at")
@@ -107,7 +107,8 @@ class RollupProgress(models.Model):
 class LateMark(models.Model):
     """One interval of one device that has to be made again: something came into it after it was made.
 
-    Only ever inserted and deleted, never unique: a mark that two writers shared could be taken away between them.
+    Only ever inserted and deleted, never unique: a mark that two writers shared could be taken away between
+    them.
     """
 
     level = models.CharField(max_length=32)

@@ -1,7 +1,7 @@
 """Partitions of the tables that grow: made ahead, safe to make late, dropped when they are old enough.
 
-A model says by its attribute `partitioning` how its table is cut; this module finds them all. Each table has a
-DEFAULT partition, so a missing range never loses a row: what landed there is moved when the range is made.
+A model says by its attribute `partitioning` how its table is cut; this module finds them all. Each table has
+a DEFAULT partition, so a missing range never loses a row: what landed there is moved when the range is made.
 """
 
 import logging
@@ -18,7 +18,8 @@ from psycopg import sql
 logger = logging.getLogger(__name__)
 
 AHEAD = timedelta(days=3)
-# Everybody who reads or writes the table waits behind us while we wait; what cannot be had soon is tried later.
+# Everybody who reads or writes the table waits behind us while we wait; what cannot be had soon is tried
+# later.
 LOCK_TIMEOUT = "3s"
 
 
@@ -91,8 +92,7 @@ def partitions_ensure(table: str, start: datetime, end: datetime) -> list[str]:
     """Makes what is missing of the range from `start` to `end`; returns the names of new ones."""
     cut = partitioned()[table]
     present = {partition.lower for partition in partitions_list(table)}
-    wanted = [partition for partition in _ranges(table, cut.width, start, end)]
-    missing = [partition for partition in wanted if partition.lower not in present]
+    missing = (each for each in _ranges(table, cut.width, start, end) if each.lower not in present)
     return [partition.name for partition in missing if _create(partition, cut.column)]
 
 

@@ -49,8 +49,10 @@ class KnownPath:
 
 DOCUMENT = """
 SELECT data FROM metrics_sample AS sample
-JOIN devices_pollstate AS state ON state.device_id = sample.device_id AND state.newest_sample_at = sample.due_at
-WHERE sample.device_id = %s AND sample.due_at = (SELECT newest_sample_at FROM devices_pollstate WHERE device_id = %s)
+JOIN devices_pollstate AS state
+  ON state.device_id = sample.device_id AND state.newest_sample_at = sample.due_at
+WHERE sample.device_id = %s
+  AND sample.due_at = (SELECT newest_sample_at FROM devices_pollstate WHERE device_id = %s)
 """
 OF_DEVICE = """
 SELECT DISTINCT unnest(paths) FROM metrics_layout WHERE id IN (

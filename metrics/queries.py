@@ -36,7 +36,9 @@ SELECT device.id, coalesce(sample.sampled_at, state.newest_sample_at),
 FROM devices_device AS device
 JOIN devices_pollstate AS state ON state.device_id = device.id
 LEFT JOIN LATERAL (
-    SELECT sampled_at FROM metrics_sample WHERE device_id = device.id AND due_at = state.newest_sample_at OFFSET 0
+    SELECT sampled_at FROM metrics_sample
+    WHERE device_id = device.id AND due_at = state.newest_sample_at
+    OFFSET 0
 ) AS sample ON true
 WHERE device.id = ANY(%(devices)s)
 """

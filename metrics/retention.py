@@ -23,8 +23,8 @@ DELETIONS = 500
 def history_trim(now: datetime) -> list[str]:
     """Drops the partitions that hold nothing younger than their limit; returns their names.
 
-    What has not been rolled up yet stays, however old it is. A partition that is being read for long is left to
-    the next time.
+    What has not been rolled up yet stays, however old it is. A partition that is being read for long is left
+    to the next time.
     """
     dropped = []
     for table, cut in partitioned().items():
@@ -60,7 +60,8 @@ def _trim_strays(table: str, cut: Partitioning, limit: datetime) -> None:
         "rows": sql.Literal(STRAY_ROWS),
     }
     statement = sql.SQL(
-        "DELETE FROM {default} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {default} WHERE {column} < {limit} LIMIT {rows}))"
+        "DELETE FROM {default} WHERE ctid = ANY(ARRAY("
+        "SELECT ctid FROM {default} WHERE {column} < {limit} LIMIT {rows}))"
     ).format(**names)
     with connection.cursor() as cursor:
         cursor.execute(statement.as_string(cursor.connection))

@@ -1,7 +1,7 @@
 """The engine of rollups: ladders of levels, each made by SQL from finished intervals of what lies below it.
 
-What a level holds of one device and interval is a function of its source rows alone, and is written by upsert:
-making it again, in any order and after any interruption, ends in the same table.
+What a level holds of one device and interval is a function of its source rows alone, and is written by
+upsert: making it again, in any order and after any interruption, ends in the same table.
 
 1. *Sealing.* A level says up to where it is going to read (`sealed_until`), under a lock that writers share.
    Whoever wrote before has committed and is read; whoever writes later sees the seal and leaves a LateMark.
@@ -45,9 +45,9 @@ LADDER_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext(%s))"
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """`statement` makes the rows of (device, from, until) in the arrays `devices`, `starts`, `ends`; it also gets
-    `step`, and `low` and `high` around all of it. `finish` is run for whole intervals, `starts`, when all their devices
-    are made, and again after a repair.
+    """`statement` makes the rows of (device, from, until) in the arrays `devices`, `starts`, `ends`; it also
+    gets `step`, and `low` and `high` around all of it. `finish` is run for whole intervals, `starts`, when
+    all their devices are made, and again after a repair.
     """
 
     key: str  # in RollupProgress and LateMark
@@ -83,8 +83,8 @@ class Ladder:
 
 
 def writers_share(cursor: CursorWrapper) -> None:
-    """To be called in a transaction before its first write of rows that are rolled up. A statement of its own:
-    what follows has to see a seal that it waited for.
+    """To be called in a transaction before its first write of rows that are rolled up. A statement of its
+    own: what follows has to see a seal that it waited for.
     """
     cursor.execute(SHARE_LOCK)
 
@@ -145,7 +145,9 @@ class Span:
 
 
 def ladder_advance(ladder: Ladder, *, now: datetime, seconds: float = 20.0) -> bool:
-    """Repairs and makes what is finished by `now`, for up to `seconds`; True when nothing is left to do here."""
+    """Repairs and makes what is finished by `now`, for up to `seconds`; True when nothing is left to do
+    here.
+    """
     deadline = time.monotonic() + seconds
     paces = {level: Pace() for level in ladder.levels}
     for level in ladder.levels:

@@ -1,8 +1,9 @@
 """The rollups of samples: every numeric leaf of a device's documents over 5 minutes, hours and days.
 
-A leaf's path is its keys joined by dots, a dot or backslash within a key escaped by a backslash, an element of an
-array by its number. Booleans, texts and null are no numbers. Left out are paths longer than a query may name, what lies
-beyond ±1e300 (sums of it could not be held), and of a document with more than 10,000 leaves the last ones.
+A leaf's path is its keys joined by dots, a dot or backslash within a key escaped by a backslash, an element
+of an array by its number. Booleans, texts and null are no numbers. Left out are paths longer than a query may
+name, what lies beyond ±1e300 (sums of it could not be held), and of a document with more than 10,000 leaves
+the last ones.
 """
 
 from datetime import timedelta
@@ -24,13 +25,13 @@ WANTED = """
     ) AS source
 """
 
-# stat: one row for each device, interval and path, from samples. The last value is found by comparing arrays of
-# (time, value), which needs no sort.
+# stat: one row for each device, interval and path, from samples. The last value is found by comparing arrays
+# of (time, value), which needs no sort.
 FROM_SAMPLES = (
     """
 WITH RECURSIVE source AS (
-    SELECT source.device_id, source.due_at, date_bin(%(step)s, source.due_at, timestamptz 'epoch') AS start_at,
-           source.data"""
+    SELECT source.device_id, source.due_at, source.data,
+           date_bin(%(step)s, source.due_at, timestamptz 'epoch') AS start_at"""
     + WANTED.format(source="metrics_sample", column="due_at")
     + """
 ), node (device_id, start_at, due_at, path, value) AS (
@@ -53,7 +54,8 @@ WITH RECURSIVE source AS (
     SELECT device_id, start_at, due_at, path,
            CASE WHEN abs(value::numeric) < 1e-300 THEN 0 ELSE value::float8 END AS value
     FROM node
-    WHERE jsonb_typeof(value) = 'number' AND abs(value::numeric) <= 1e300 AND length(path) <= 128 AND path <> ''
+    WHERE jsonb_typeof(value) = 'number' AND abs(value::numeric) <= 1e300
+      AND length(path) <= 128 AND path <> ''
 ), counted AS (
     SELECT device_id, start_at, count(*) AS samples FROM source GROUP BY device_id, start_at
 ), stat AS (
@@ -88,8 +90,8 @@ WITH source AS MATERIALIZED (
 ),"""
 )
 
-# Packs the rows of `stat` into arrays over a layout. The columns that PostgreSQL's upsert needs named are named
-# once more: an interval made again replaces all that was there.
+# Packs the rows of `stat` into arrays over a layout. The columns that PostgreSQL's upsert needs named are
+# named once more: an interval made again replaces all that was there.
 PACK = """
 numbered AS (
     SELECT stat.*, samples, low <> high OR count <> samples AS has_moved,
@@ -108,7 +110,9 @@ numbered AS (
 ), made AS MATERIALIZED (
     SELECT device_id, start_at, samples, coalesce(paths, '{{}}') AS paths, coalesce(last, '{{}}') AS last,
            moved, low, high, total, counts,
-           encode(substring(sha256(convert_to(coalesce(paths::text, '{{}}'), 'UTF8')) FOR 16), 'hex')::uuid AS layout
+           encode(
+               substring(sha256(convert_to(coalesce(paths::text, '{{}}'), 'UTF8')) FOR 16), 'hex'
+           )::uuid AS layout
     FROM counted LEFT JOIN packed USING (device_id, start_at)
 ), layouts AS (
     INSERT INTO metrics_layout AS known (id, paths, used_on)

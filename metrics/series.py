@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -93,7 +93,8 @@ class PathSeries:
 def device_series(
     *, device_id: int, paths: Sequence[Sequence[str]], plan: Plan, aggregation: Aggregation
 ) -> tuple[int, list[PathSeries]]:
-    """How many samples the range holds, and a series for each path, oldest first. Steps without a value are left out.
+    """How many samples the range holds, and a series for each path, oldest first. Steps without a value are
+    left out.
 
     A slot belongs to the step in which it was due.
     """

@@ -28,7 +28,8 @@ class SampleRow(NamedTuple):
 def samples_copy(cursor: CursorWrapper, rows: Sequence[SampleRow]) -> None:
     """After `rollups.writers_share` in the same transaction: what has been rolled up already is marked.
 
-    Raises psycopg's UniqueViolation for a slot stored already, DataError for a document PostgreSQL cannot hold.
+    Raises psycopg's UniqueViolation for a slot stored already, DataError for a document PostgreSQL cannot
+    hold.
     """
     with cursor.copy(COPY) as copy:
         copy.set_types(TYPES)

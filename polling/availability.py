@@ -35,8 +35,8 @@ class Told:
 
 @dataclass(slots=True)
 class Outage:
-    """From the first failed slot to the first good one. `began_before`: it was down already when the range began;
-    `end` is None while nobody knows better.
+    """From the first failed slot to the first good one. `began_before`: it was down already when the range
+    began; `end` is None while nobody knows better.
     """
 
     start: datetime
@@ -51,7 +51,9 @@ class Outage:
 
 @dataclass(slots=True)
 class Availability:
-    """Of [start, end). `percent` is of the slots that say something of the device; None where there are none."""
+    """Of [start, end). `percent` is of the slots that say something of the device; None where there are
+    none.
+    """
 
     start: datetime
     end: datetime
@@ -110,7 +112,8 @@ WHERE device_id = %(device)s AND due_at >= %(start)s AND due_at < %(end)s GROUP 
 UNION ALL
 SELECT 'skipped', count(*) FROM polling_gap AS gap
 CROSS JOIN LATERAL generate_series(
-    first_at, first_at + (slots - 1) * make_interval(secs => interval_seconds), make_interval(secs => interval_seconds)
+    first_at, first_at + (slots - 1) * make_interval(secs => interval_seconds),
+    make_interval(secs => interval_seconds)
 ) AS due_at
 WHERE device_id = %(device)s AND due_at >= %(start)s AND due_at < %(end)s
 """
@@ -125,10 +128,11 @@ SELECT at, is_up, kind, error FROM (
 LEVEL_ROWS = f"""
 SELECT first_at, changes, {", ".join(COUNTS)} FROM {{table}}
 WHERE device_id = %(device)s AND start_at >= %(start)s AND start_at < %(end)s ORDER BY start_at
-"""  # noqa: S608 (constants of this module)
+"""
 BEFORE_IN_LEDGER = f"""
 SELECT due_at, {IS_UP}, kind, error FROM polling_verdict
-WHERE device_id = %(device)s AND due_at < %(start)s AND due_at >= %(start)s - interval '2 days' AND {IS_UP} IS NOT NULL
+WHERE device_id = %(device)s AND due_at < %(start)s AND due_at >= %(start)s - interval '2 days'
+  AND {IS_UP} IS NOT NULL
 ORDER BY due_at DESC LIMIT 1
 """
 BEFORE_IN_LEVEL = """
@@ -173,7 +177,9 @@ def _told(first_at: datetime | None, changes: str | None) -> list[Told]:
 
 
 def _before(device_id: int, start: datetime) -> Told | None:
-    """The last that was known of the device before the range: from the ledger of two days, else from the rollups."""
+    """The last that was known of the device before the range: from the ledger of two days, else from the
+    rollups.
+    """
     for row in _read(BEFORE_IN_LEDGER, device_id, start):
         return Told(*row)
     for level in VERDICTS.levels:
@@ -225,8 +231,9 @@ SELECT start_at AS at, rtt_min, rtt_max, rtt_total, rtt_count, loss_total, loss_
 FROM {table} WHERE device_id = %(device)s AND start_at >= %(start{i})s AND start_at < %(end{i})s
 """
 PING = """
-SELECT date_bin(%(step)s, at, timestamptz 'epoch') AS bucket, min(rtt_min), sum(rtt_total) / nullif(sum(rtt_count), 0),
-       max(rtt_max), sum(loss_total) / nullif(sum(loss_count), 0), sum(loss_count)::bigint
+SELECT date_bin(%(step)s, at, timestamptz 'epoch') AS bucket,
+       min(rtt_min), sum(rtt_total) / nullif(sum(rtt_count), 0), max(rtt_max),
+       sum(loss_total) / nullif(sum(loss_count), 0), sum(loss_count)::bigint
 FROM ({parts}) AS part GROUP BY bucket HAVING sum(loss_count) > 0 ORDER BY bucket
 """
 

@@ -27,15 +27,15 @@ class Claimed:
 
 # date_bin puts a moment onto the device's grid: origin + k × interval, exact and in the server.
 #
-# aimed: skipped counts the grid points from next_poll_at on that a stall left behind; they get no verdict, but a row
-#       of polling_gap for all of them.
-# slot: due_at is the latest grid point, or next_poll_at itself where that is later (a device just provisioned
-# is due off its
-#       grid). It never repeats: if it would, it is now. The next one keeps half an interval's distance.
+# aimed: the latest grid point, or next_poll_at itself where that is later (a device just provisioned is due
+#        off its grid).
+# slot: due_at is what was aimed at. It never repeats: if it would, it is now. The next one keeps half an
+#       interval's distance. skipped counts the slots that a stall left behind: they get no verdict.
 # moved: without a lease, or with one that ran out, the new slot is leased; a live lease stays as it is.
-# ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`. A
-# slot that has
-#       its answer already keeps it.
+# ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`.
+#         A slot that has its answer already keeps it.
+# gap: the skipped slots, one row for all of a device's.
+# late: hours of the ledger that were rolled up before we wrote into them.
 #
 # Each join says its ids twice, the second time as an array: that keeps the planner at the primary key. Left
 # to itself it reads the whole table to join a few hundred rows.
@@ -89,7 +89,8 @@ WITH due AS MATERIALIZED (
     FROM metrics_rollupprogress AS sealed, slot CROSS JOIN LATERAL (
         SELECT date_bin('1 hour', lease_due_at, timestamptz 'epoch') AS hour WHERE lease_due_at IS NOT NULL
         UNION
-        SELECT generate_series(date_bin('1 hour', next_poll_at, timestamptz 'epoch'), due_at, '1 hour') WHERE skipped > 0
+        SELECT generate_series(date_bin('1 hour', next_poll_at, timestamptz 'epoch'), due_at, '1 hour')
+        WHERE skipped > 0
     ) AS touched
     WHERE sealed.level = 'verdicts.1h' AND hour < sealed.sealed_until
 )

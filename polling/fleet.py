@@ -44,7 +44,8 @@ WHERE due_at >= %(start)s AND due_at < %(end)s GROUP BY hour, kind
 UNION ALL
 SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, 'skipped', count(*) FROM polling_gap
 CROSS JOIN LATERAL generate_series(
-    first_at, first_at + (slots - 1) * make_interval(secs => interval_seconds), make_interval(secs => interval_seconds)
+    first_at, first_at + (slots - 1) * make_interval(secs => interval_seconds),
+    make_interval(secs => interval_seconds)
 ) AS due_at
 WHERE first_at < %(end)s AND first_at + slots * make_interval(secs => interval_seconds) >= %(start)s
   AND due_at >= %(start)s AND due_at < %(end)s
@@ -73,8 +74,8 @@ def completeness(*, start: datetime, end: datetime, now: datetime) -> list[Compl
 class SchedulerState:
     """The claim and the queues at this moment, and how late polls began of late.
 
-    `lateness` has, for each of LATENESS_BOUNDS in seconds, how many of the last ten minutes' polls began no later than
-    that after they were due; the last number is all of them. `queues` is None while Redis is away.
+    `lateness` has, for each of LATENESS_BOUNDS in seconds, how many of the last ten minutes' polls began no
+    later than that after they were due; the last number is all of them. `queues` is None while Redis is away.
     """
 
     active: int

@@ -53,9 +53,9 @@ class Verdict(models.Model):
 class VerdictRollup(models.Model):
     """The verdicts of one device over one interval: how many of each kind, and when it went down and came up.
 
-    `skipped` are slots that a stall left without a verdict. `first_at` is the first verdict that says whether the
-    device answers. `changes` is null while it did throughout, else [microseconds since the epoch, kind, error] of
-    each verdict that said otherwise than the one before, the first included.
+    `skipped` are slots that a stall left without a verdict. `first_at` is the first verdict that says whether
+    the device answers. `changes` is null while it did throughout, else [microseconds since the epoch, kind,
+    error] of each verdict that said otherwise than the one before, the first included.
     """
 
     pk = models.CompositePrimaryKey("device_id", "start_at")
@@ -117,7 +117,9 @@ class FleetHour(models.Model):
 
 
 class Gap(models.Model):
-    """Slots of a device that a stall skipped: `slots` grid points from `first_at` on. They have no verdicts."""
+    """Slots of a device that a stall skipped: `slots` grid points from `first_at` on. They have no
+    verdicts.
+    """
 
     partitioning: ClassVar[Partitioning] = Partitioning(
         "first_at", Width.MONTH, "NMS_RETENTION_VERDICTS_DAYS", "verdicts.1h"

@@ -1,7 +1,7 @@
 """The rollups of the ledger: what became of the slots of each device, by hours and days.
 
-What says that a device answers is `ok`; that it does not, a failure of an attempt. A plugin's fault, a quota, a login
-that was not tried and slots without an answer say neither.
+What says that a device answers is `ok`; that it does not, a failure of an attempt. A plugin's fault, a quota,
+a login that was not tried and slots without an answer say neither.
 """
 
 from datetime import timedelta
@@ -16,7 +16,8 @@ DOWN = ("ping_failed", "poll_failed", "auth_failed", "timeout")
 # Whether a verdict says anything of the device: true up, false down, null neither.
 IS_UP = f"""
 CASE WHEN kind = 'ok' THEN true
-     WHEN kind IN ({", ".join(f"'{kind}'" for kind in DOWN)}) AND attempted AND error_code <> 'quota' THEN false
+     WHEN kind IN ({", ".join(f"'{kind}'" for kind in DOWN)})
+          AND attempted AND error_code <> 'quota' THEN false
 END"""
 
 COLUMNS = (
@@ -29,7 +30,8 @@ ON CONFLICT (device_id, start_at) DO UPDATE SET
     {", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", ")[2:])}
 """
 
-# changes: the verdicts that say otherwise than the one before them in their interval; kept where one says down.
+# changes: the verdicts that say otherwise than the one before them in their interval; kept where one says
+# down.
 CHANGES = """
 , told AS (
     SELECT device_id, start_at, at, kind, error, is_up,
@@ -38,8 +40,9 @@ CHANGES = """
 ), changed AS (
     SELECT device_id, start_at, min(at) AS first_at,
            CASE WHEN NOT bool_and(is_up) THEN
-               jsonb_agg(jsonb_build_array((extract(epoch FROM at) * 1000000)::bigint, kind, error) ORDER BY at)
-                   FILTER (WHERE is_change)
+               jsonb_agg(
+                   jsonb_build_array((extract(epoch FROM at) * 1000000)::bigint, kind, error) ORDER BY at
+               ) FILTER (WHERE is_change)
            END AS changes
     FROM told GROUP BY device_id, start_at
 )"""
@@ -63,7 +66,8 @@ WITH source AS MATERIALIZED (
     WHERE due_at >= wanted.start_at AND due_at < wanted.end_at
     GROUP BY wanted.device_id, 2
 ), known AS (
-    SELECT device_id, start_at, due_at AS at, kind, error, {IS_UP} AS is_up FROM source WHERE {IS_UP} IS NOT NULL
+    SELECT device_id, start_at, due_at AS at, kind, error, {IS_UP} AS is_up
+    FROM source WHERE {IS_UP} IS NOT NULL
 ){CHANGES}, counted AS (
     SELECT device_id, start_at, min(rtt_ms) AS rtt_min, max(rtt_ms) AS rtt_max,
            coalesce(sum(rtt_ms), 0) AS rtt_total, coalesce(sum(loss_percent), 0) AS loss_total,
@@ -73,7 +77,8 @@ WITH source AS MATERIALIZED (
 )
 INSERT INTO polling_verdict_1h ({COLUMNS})
 SELECT device_id, start_at, first_at, rtt_min, rtt_max, coalesce(rtt_total, 0), coalesce(loss_total, 0),
-       coalesce(rtt_count, 0), coalesce(loss_count, 0), {", ".join(f"coalesce({kind}, 0)" for kind in COUNTS)}, changes
+       coalesce(rtt_count, 0), coalesce(loss_count, 0),
+       {", ".join(f"coalesce({kind}, 0)" for kind in COUNTS)}, changes
 FROM counted FULL JOIN gap USING (device_id, start_at) LEFT JOIN changed USING (device_id, start_at)
 """
     + UPSERT
@@ -86,11 +91,13 @@ WITH source AS MATERIALIZED (
     + WANTED.format(source="polling_verdict_1h", column="start_at")
     + f"""
 ), known AS (
-    SELECT device_id, day_at AS start_at, timestamptz 'epoch' + (change ->> 0)::bigint * interval '1 microsecond' AS at,
+    SELECT device_id, day_at AS start_at,
+           timestamptz 'epoch' + (change ->> 0)::bigint * interval '1 microsecond' AS at,
            change ->> 1 AS kind, change ->> 2 AS error, change ->> 1 = 'ok' AS is_up
     FROM source CROSS JOIN LATERAL jsonb_array_elements(changes) AS change WHERE changes IS NOT NULL
     UNION ALL
-    SELECT device_id, day_at, first_at, 'ok', '', true FROM source WHERE changes IS NULL AND first_at IS NOT NULL
+    SELECT device_id, day_at, first_at, 'ok', '', true
+    FROM source WHERE changes IS NULL AND first_at IS NOT NULL
 ){CHANGES}, counted AS (
     SELECT device_id, day_at AS start_at, min(rtt_min) AS rtt_min, max(rtt_max) AS rtt_max,
            sum(rtt_total) AS rtt_total, sum(loss_total) AS loss_total,
@@ -112,7 +119,7 @@ SELECT start_at, count(*), {", ".join(f"sum({name})" for name in COUNTS)}
 FROM polling_verdict_1h WHERE start_at = ANY(%(starts)s) GROUP BY start_at
 ON CONFLICT (start_at) DO UPDATE SET
     devices = excluded.devices, {", ".join(f"{name} = excluded.{name}" for name in COUNTS)}
-"""  # noqa: S608 (constants of this module)
+"""
 
 VERDICTS = Ladder(
     "verdicts",

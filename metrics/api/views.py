@@ -74,7 +74,9 @@ class DeviceMetricsView(APIView):
 
     @extend_schema(parameters=[DeviceSeriesQuerySerializer], responses=DeviceSeriesSerializer)
     def get(self, request: Request, pk: str) -> Response:
-        """Downsampled values of some paths, oldest first; rollups answer long ranges, and the answer says which."""
+        """Downsampled values of some paths, oldest first; rollups answer long ranges, and the answer says
+        which.
+        """
         device = get_object_or_404(self.queryset, pk=pk)
         now = database_now()
         query = validated(DeviceSeriesQuerySerializer, request.query_params, now)

@@ -98,7 +98,9 @@ def test_rollups_have_a_line_for_each_path(
         *rows, end = lines(api, **parameters)
         assert end["rows"] == len(rows)
     assert list(rows[0]) == ["device_id", "start_at", "path", "min", "max", "avg", "sum", "count", "last"]
-    finished = sorted(float(row["max"]) for row in rows if float(row["max"]) > 0)  # the newest may not be, yet
+    finished = sorted(
+        float(row["max"]) for row in rows if float(row["max"]) > 0
+    )  # the newest may not be, yet
     assert finished == [1, 1, 2, 2, 3, 3]
     assert {(row["path"], int(row["count"])) for row in rows} == {("cpu.total", 1)}
 

@@ -1,4 +1,6 @@
-"""The roll-up and the store, killed at each of their statements: what was begun leaves nothing, and goes on."""
+"""The roll-up and the store, killed at each of their statements: what was begun leaves nothing, and goes
+on.
+"""
 
 import threading
 from collections.abc import Callable, Iterator

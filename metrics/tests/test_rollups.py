@@ -1,4 +1,6 @@
-"""Rollups of samples: equal to a straightforward computation, whatever the order, the batches and the repeats."""
+"""Rollups of samples: equal to a straightforward computation, whatever the order, the batches and the
+repeats.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -31,8 +33,8 @@ EXPAND = """
 SELECT device_id, start_at, path, coalesce(low[spot], last), coalesce(high[spot], last),
        coalesce(total[spot], last * samples), coalesce(counts[spot], samples), last
 FROM (
-    SELECT rollup.device_id, rollup.start_at, rollup.samples, rollup.low, rollup.high, rollup.total, rollup.counts,
-           leaf.path, leaf.last, array_position(moved, position::smallint) AS spot
+    SELECT rollup.device_id, rollup.start_at, rollup.samples, rollup.low, rollup.high, rollup.total,
+           rollup.counts, leaf.path, leaf.last, array_position(moved, position::smallint) AS spot
     FROM {table} AS rollup JOIN metrics_layout AS layout ON layout.id = rollup.layout
     CROSS JOIN LATERAL unnest(layout.paths, rollup.last) WITH ORDINALITY AS leaf (path, last, position)
 ) AS leaves

@@ -90,7 +90,9 @@ class DeviceAvailabilityView(APIView):
 
     @extend_schema(parameters=[DayRangeSerializer], responses=AvailabilitySerializer)
     def get(self, request: Request, pk: str) -> Response:
-        """Availability and outages of a range, the last day by default; the newest 1,000 outages are listed."""
+        """Availability and outages of a range, the last day by default; the newest 1,000 outages are
+        listed.
+        """
         device = get_object_or_404(Device.objects.all(), pk=pk)
         now = database_now()
         query = validated(DayRangeSerializer, request.query_params, now)
