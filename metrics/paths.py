@@ -69,7 +69,7 @@ def device_paths(device_id: int, now: datetime) -> list[KnownPath]:
     with connection.cursor() as cursor:
         cursor.execute(DOCUMENT, [device_id, device_id])
         row = cursor.fetchone()
-        newest = dict(_leaves(orjson.loads(row[0]))) if row else {}
+        newest = dict(document_leaves(orjson.loads(row[0]))) if row else {}
         table = SAMPLES.levels[1].table
         cursor.execute(OF_DEVICE.format(table=table), [device_id, now - timedelta(days=1), MAX_PATHS_LISTED])
         known = {path for (path,) in cursor.fetchall()} | set(newest)
@@ -83,7 +83,7 @@ def fleet_paths(now: datetime) -> list[KnownPath]:
         return [KnownPath(path, None) for (path,) in cursor.fetchall()]
 
 
-def _leaves(value: Any, segments: tuple[str, ...] = ()) -> list[tuple[str, float]]:
+def document_leaves(value: Any, segments: tuple[str, ...] = ()) -> list[tuple[str, float]]:
     """The numeric leaves of a document by path, as the rollups take them."""
     match value:
         case bool() | None | str():
@@ -94,4 +94,4 @@ def _leaves(value: Any, segments: tuple[str, ...] = ()) -> list[tuple[str, float
             items = [(key, inner) for key, inner in value.items() if key]
         case _:
             items = [(str(position), inner) for position, inner in enumerate(value)]
-    return [leaf for key, inner in items for leaf in _leaves(inner, (*segments, key))]
+    return [leaf for key, inner in items for leaf in document_leaves(inner, (*segments, key))]

@@ -294,6 +294,10 @@ NMS_FAILURE_THRESHOLD = env.integer("NMS_FAILURE_THRESHOLD", 3, low=1, high=100)
 NMS_SUCCESS_RESETS_FAILURES = env.boolean("NMS_SUCCESS_RESETS_FAILURES", False)
 NMS_MAX_TARGETS = env.integer("NMS_MAX_TARGETS", 65_536, low=1, high=16_777_216)
 
+# --- Monitoring of NMS itself ---
+
+NMS_PROMETHEUS_TOKEN = env.text("NMS_PROMETHEUS_TOKEN")
+
 # --- Logging ---
 
 NMS_LOG_LEVEL = env.choice("NMS_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])

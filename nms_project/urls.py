@@ -14,6 +14,7 @@ from devices.api.views import CredentialViewSet, DeviceViewSet, PluginViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import (
     DeviceMetricsView,
+    LastValuesView,
     MetricExportView,
     MetricPathsView,
     MetricQueryView,
@@ -28,6 +29,7 @@ from polling.api.views import (
     DevicePingView,
     DeviceVerdictsView,
     SchedulerView,
+    SystemMetricsView,
 )
 
 router = SlashOptionalRouter()
@@ -44,6 +46,7 @@ api: list[URLPattern | URLResolver] = [
     re_path(r"^auth/token/verify/?$", TokenVerifyView.as_view(), name="token-verify"),
     re_path(r"^metrics/?$", MetricQueryView.as_view(), name="metric-query"),
     re_path(r"^metrics/paths/?$", MetricPathsView.as_view(), name="metric-paths"),
+    re_path(r"^metrics/prometheus/?$", LastValuesView.as_view(), name="metric-prometheus"),
     re_path(r"^metrics/export/?$", MetricExportView.as_view(), name="metric-export"),
     re_path(r"^metrics/top/?$", MetricTopView.as_view(), name="metric-top"),
     re_path(r"^devices/(?P<pk>\d{1,18})/metrics/?$", DeviceMetricsView.as_view(), name="device-metrics"),
@@ -55,7 +58,9 @@ api: list[URLPattern | URLResolver] = [
         DiscoveryResultListView.as_view(),
         name="discovery-run-results",
     ),
-    re_path(r"^devices/(?P<pk>\d{1,18})/verdicts/?$", DeviceVerdictsView.as_view(), name="device-verdicts"),
+    re_path(
+        r"^devices/(?P<device_id>\d{1,18})/verdicts/?$", DeviceVerdictsView.as_view(), name="device-verdicts"
+    ),
     re_path(
         r"^devices/(?P<pk>\d{1,18})/availability/?$",
         DeviceAvailabilityView.as_view(),
@@ -73,6 +78,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api-auth/", include("rest_framework.urls")),
     re_path(r"^login/?$", LoginView.as_view(), name="login"),
+    re_path(r"^metrics/?$", SystemMetricsView.as_view(), name="system-metrics"),
     path("api/v1/", include(api)),
 ]
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -71,19 +72,13 @@ def completeness(*, start: datetime, end: datetime, now: datetime) -> list[Compl
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulerState:
-    """The claim and the queues at this moment, and how late polls began of late.
-
-    `lateness` has, for each of LATENESS_BOUNDS in seconds, how many of the last ten minutes' polls began no
-    later than that after they were due; the last number is all of them. `queues` is None while Redis is away.
-    """
+class ScheduleState:
+    """Where the claim stands at this moment."""
 
     active: int
     overdue: int
     oldest_due_at: datetime | None
     leased: int
-    lateness: list[tuple[float | None, int]]
-    queues: dict[str, int]
 
 
 STATE = """
@@ -99,19 +94,25 @@ GROUP BY 1
 """
 
 
-def scheduler_state(now: datetime) -> SchedulerState:
-    """Raises redis.RedisError when Redis is away."""
+def schedule_state(now: datetime) -> ScheduleState:
     with connection.cursor() as cursor:
         cursor.execute(STATE, {"now": now})
-        active, overdue, oldest, leased = cursor.fetchone()
-        bounds = list(LATENESS_BOUNDS)
-        cursor.execute(LATENESS, {"now": now, "start": now - LATENESS_RANGE, "bounds": bounds})
+        return ScheduleState(*cursor.fetchone())
+
+
+def lateness(now: datetime) -> list[tuple[float | None, int]]:
+    """For each of LATENESS_BOUNDS in seconds, how many of the last ten minutes' polls began no later than
+    that after they were due; the last number, without a bound, is all of them.
+    """
+    with connection.cursor() as cursor:
+        values: dict[str, Any] = {"now": now, "start": now - LATENESS_RANGE, "bounds": list(LATENESS_BOUNDS)}
+        cursor.execute(LATENESS, values)
         counts = dict(cursor.fetchall())
-    running, lateness = 0, []
-    for position, bound in enumerate([*bounds, None]):
+    running, found = 0, []
+    for position, bound in enumerate([*LATENESS_BOUNDS, None]):
         running += counts.get(position, 0)
-        lateness.append((bound, running))
-    return SchedulerState(active, overdue, oldest, leased, lateness, queue_lengths())
+        found.append((bound, running))
+    return found
 
 
 def queue_lengths() -> dict[str, int]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from nms_project.telemetry import count
 from plugins.contract import (
     MAX_STDERR_BYTES,
     MAX_STDOUT_BYTES,
@@ -266,6 +267,7 @@ class StreamRunner:
             tail = b"".join(process.stderr)[-200:].decode(errors="replace").strip()
             reason = f"the plugin ended with exit code {process.popen.returncode}: {tail}"
             logger.error("plugin %s: %s; %d tasks were waiting", self.plugin.id, reason, len(waiting))
+            count({("plugin_ends", self.plugin.id): 1})
         else:
             reason = "the worker is shutting down"
         for request_id, pending in waiting.items():

@@ -6,6 +6,7 @@ limits in Celery; each stage has its own deadline, and none works longer than 12
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from polling.poller import poll_slots
 from polling.scheduler import tick
 from polling.slots import PingedSlot, Report, Slot
 from polling.store import reports_store
+from polling.telemetry import stored_count
 from polling.trial import trial_run
 from polling.verdict_rollups import VERDICTS
 
@@ -82,7 +84,9 @@ def store_task(self: Any, messages: Sequence[list[Any]]) -> None:
         if kills >= MAX_KILLS:
             message_park(self.request.id, messages)
             return
+        started = time.monotonic()
         reports_store(reports)
+        stored_count(reports, time.monotonic() - started)
         feed_health(reports)
 
 

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
+from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
@@ -25,6 +26,7 @@ from metrics.api.serializers import (
     DeviceSeriesSerializer,
     ExportQuerySerializer,
     KnownPathSerializer,
+    LastValuesQuerySerializer,
     MetricQuerySerializer,
     PathsQuerySerializer,
     SeriesSerializer,
@@ -32,11 +34,13 @@ from metrics.api.serializers import (
     TopSerializer,
 )
 from metrics.export import Export, Form, export_lines
+from metrics.last_values import last_values
 from metrics.levels import plan_series, step_automatic
 from metrics.paths import device_paths, fleet_paths, path_text
 from metrics.queries import Freshness, freshness_of, series_query
 from metrics.series import Aggregation, device_series
 from metrics.top import devices_top, plan_top
+from nms_project.authentication import ScrapeTokenAuthentication
 
 
 def validated(form: type[Serializer[Any]], data: Any, now: datetime) -> dict[str, Any]:
@@ -154,6 +158,17 @@ class MetricExportView(APIView):
         answer = StreamingHttpResponse(chain([first], lines), content_type=CONTENT_TYPES[export.form])
         answer["Content-Disposition"] = f'attachment; filename="metrics-{export.level}.{export.form}"'
         return answer
+
+
+class LastValuesView(APIView):
+    """The newest values of the devices, for Prometheus."""
+
+    authentication_classes = (ScrapeTokenAuthentication, *APIView.authentication_classes)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> StreamingHttpResponse:
+        query = validated(LastValuesQuerySerializer, request.query_params, database_now())
+        return StreamingHttpResponse(last_values(query["path"]), content_type=CONTENT_TYPE_LATEST)
 
 
 class MetricTopView(APIView):

@@ -4,7 +4,9 @@ from dataclasses import asdict
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
+from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView, ListAPIView, get_object_or_404
 from rest_framework.pagination import CursorPagination
@@ -17,6 +19,7 @@ from devices.services import database_now
 from metrics.api.serializers import MAX_POINTS
 from metrics.api.views import validated
 from metrics.levels import plan_series, step_automatic
+from nms_project.authentication import ScrapeTokenAuthentication
 from polling.api.serializers import (
     AvailabilitySerializer,
     CredentialTestedSerializer,
@@ -30,8 +33,9 @@ from polling.api.serializers import (
     VerdictSerializer,
 )
 from polling.availability import availability, ping_series
-from polling.fleet import completeness, scheduler_state
+from polling.fleet import completeness, lateness, queue_lengths, schedule_state
 from polling.models import Verdict
+from polling.telemetry import system_text
 from polling.trial import credential_try
 from polling.verdict_rollups import VERDICTS
 
@@ -70,7 +74,7 @@ class DeviceVerdictsView(ListAPIView[Verdict]):
     filter_backends = ()
 
     def get_queryset(self) -> QuerySet[Verdict]:
-        device = get_object_or_404(Device.objects.all(), pk=self.kwargs["pk"])
+        device = get_object_or_404(Device.objects.all(), pk=self.kwargs["device_id"])
         query = validated(VerdictQuerySerializer, self.request.query_params, database_now())
         found = (
             super()
@@ -178,11 +182,21 @@ class SchedulerView(APIView):
     def get(self, request: Request) -> Response:
         """What is due and not claimed, how late polls began of late, and what waits in the queues."""
         now = database_now()
-        state = scheduler_state(now)
         return Response(
             {
-                **asdict(state),
+                **asdict(schedule_state(now)),
                 "now": now,
-                "lateness": [{"seconds": bound, "polls": polls} for bound, polls in state.lateness],
+                "lateness": [{"seconds": bound, "polls": polls} for bound, polls in lateness(now)],
+                "queues": queue_lengths(),
             }
         )
+
+
+class SystemMetricsView(APIView):
+    """The system itself, for Prometheus."""
+
+    authentication_classes = (ScrapeTokenAuthentication, *APIView.authentication_classes)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(system_text(database_now()), content_type=CONTENT_TYPE_LATEST)
