@@ -10,7 +10,7 @@ from rest_framework_simplejwt.views import (
     TokenVerifyView,
 )
 
-from devices.api.views import CredentialViewSet, DeviceViewSet, PluginViewSet
+from devices.api.views import CredentialViewSet, DeletionViewSet, DeviceViewSet, PluginViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import (
     DeviceMetricsView,
@@ -28,6 +28,7 @@ from polling.api.views import (
     DeviceAvailabilityView,
     DevicePingView,
     DeviceVerdictsView,
+    HistoryView,
     SchedulerView,
     SystemMetricsView,
 )
@@ -37,6 +38,7 @@ router.register("credentials", CredentialViewSet, basename="credential")
 router.register("discovery_profiles", DiscoveryProfileViewSet, basename="discovery-profile")
 router.register("discovery_runs", DiscoveryRunViewSet, basename="discovery-run")
 router.register("plugins", PluginViewSet, basename="plugin")
+router.register("deletions", DeletionViewSet, basename="deletion")
 router.register("devices", DeviceViewSet, basename="device")
 
 api: list[URLPattern | URLResolver] = [
@@ -68,6 +70,7 @@ api: list[URLPattern | URLResolver] = [
     ),
     re_path(r"^devices/(?P<pk>\d{1,18})/ping/?$", DevicePingView.as_view(), name="device-ping"),
     re_path(r"^completeness/?$", CompletenessView.as_view(), name="completeness"),
+    re_path(r"^history/?$", HistoryView.as_view(), name="history"),
     re_path(r"^scheduler/?$", SchedulerView.as_view(), name="scheduler"),
     re_path(r"^credentials/(?P<pk>\d{1,18})/test/?$", CredentialTestView.as_view(), name="credential-test"),
     path("", include(router.urls)),

@@ -8,7 +8,14 @@ from rest_framework import serializers
 
 from devices import services
 from devices.credentials import HIDDEN, payload_encrypted_for, protocol_change_check
-from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, DeviceStatus, port_error
+from devices.models import (
+    INTERVAL_VALIDATORS,
+    CredentialProfile,
+    Deletion,
+    Device,
+    DeviceStatus,
+    port_error,
+)
 from devices.plugins import plugin_find, plugin_ids
 from plugins.registry import Plugin
 
@@ -174,3 +181,19 @@ class ProvisionSerializer(serializers.Serializer[Any]):
 class ProvisionedSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
     device_id = serializers.IntegerField()
+
+
+class DeletionSerializer(serializers.ModelSerializer[Deletion]):
+    class Meta:
+        model = Deletion
+        fields = (
+            "device_id",
+            "hostname",
+            "ip_address",
+            "deleted_at",
+            "partitions_done",
+            "partitions_total",
+            "rows_erased",
+            "finished_at",
+        )
+        read_only_fields = fields

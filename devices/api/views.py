@@ -1,22 +1,25 @@
 """Endpoints of credential profiles and devices."""
 
+from typing import ClassVar
+
 from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ModelViewSet, ViewSet
+from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
 
 from devices import services
 from devices.api.serializers import (
     CredentialSerializer,
+    DeletionSerializer,
     DeviceSerializer,
     PluginSerializer,
     ProvisionedSerializer,
     ProvisionSerializer,
 )
-from devices.models import CredentialProfile, Device
+from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from nms_project.filters import AddressFilter, IdFilter, IntegerFilter
 
@@ -50,6 +53,18 @@ class PluginViewSet(ViewSet):
         if plugin is None:
             raise Http404
         return Response(PluginSerializer(plugin).data)
+
+
+class DeletionViewSet(ReadOnlyModelViewSet[Deletion]):
+    """Deleted devices, and how far the erasing of their history has come."""
+
+    queryset = Deletion.objects.all()
+    serializer_class = DeletionSerializer
+    lookup_field = "device_id"
+    lookup_value_regex = r"\d{1,18}"
+    filterset_fields: ClassVar = {"finished_at": ["isnull"]}
+    search_fields = ("hostname", "ip_address")
+    ordering_fields = ("deleted_at", "finished_at", "hostname")
 
 
 class DeviceFilter(filters.FilterSet):

@@ -143,3 +143,20 @@ def test_devices_deleted_together_are_erased_together(device: Device, ping_devic
     deletions = Deletion.objects.all()
     assert [deletion.rows_erased for deletion in deletions] == [1, 1]
     assert steps == deletions[0].partitions_total + 1  # type: ignore[operator]
+
+
+def test_the_api_shows_how_far_erasing_is(api: Any, device: Device) -> None:
+    insert(device.pk, NOW)
+    device_id = device.pk
+    assert api.delete(f"/api/v1/devices/{device_id}").status_code == 204
+    (waiting,) = api.get("/api/v1/deletions", {"finished_at__isnull": "true"}).json()["results"]
+    assert (waiting["device_id"], waiting["partitions_total"], waiting["finished_at"]) == (
+        device_id,
+        None,
+        None,
+    )
+    erase_all(after(Deletion.objects.get()))
+    finished = api.get(f"/api/v1/deletions/{device_id}").json()
+    assert finished["rows_erased"] == 1
+    assert finished["finished_at"] is not None
+    assert api.get("/api/v1/deletions", {"finished_at__isnull": "true"}).json()["count"] == 0

@@ -129,3 +129,25 @@ class SchedulerSerializer(serializers.Serializer[Any]):
     leased = serializers.IntegerField(help_text="Being worked on.")
     lateness = LatenessSerializer(many=True, help_text="Of the polls of the last ten minutes.")
     queues = serializers.DictField(child=serializers.IntegerField(), help_text="Messages that wait.")
+
+
+class TableStateSerializer(serializers.Serializer[Any]):
+    table = serializers.CharField()
+    retention_days = serializers.IntegerField()
+    oldest = serializers.DateTimeField(allow_null=True, help_text="Start of the oldest partition.")
+    partitions = serializers.IntegerField()
+    size_bytes = serializers.IntegerField(help_text="With indexes.")
+
+
+class LevelStateSerializer(serializers.Serializer[Any]):
+    ladder = serializers.CharField(help_text="samples or verdicts.")
+    level = serializers.CharField()
+    done_until = serializers.DateTimeField(allow_null=True)
+    intervals_behind = serializers.IntegerField(help_text="Finished, but not made yet.")
+    intervals_late = serializers.IntegerField(help_text="To be made again.")
+
+
+class HistorySerializer(serializers.Serializer[Any]):
+    now = serializers.DateTimeField()
+    tables = TableStateSerializer(many=True)
+    levels = LevelStateSerializer(many=True)

@@ -26,6 +26,7 @@ from polling.api.serializers import (
     CredentialTestSerializer,
     DayRangeSerializer,
     FleetHourSerializer,
+    HistorySerializer,
     PingQuerySerializer,
     PingSeriesSerializer,
     SchedulerSerializer,
@@ -37,6 +38,7 @@ from polling.fleet import completeness, lateness, queue_lengths, schedule_state
 from polling.models import Verdict
 from polling.telemetry import system_text
 from polling.trial import credential_try
+from polling.upkeep import levels_state, tables_state
 from polling.verdict_rollups import VERDICTS
 
 
@@ -188,6 +190,31 @@ class SchedulerView(APIView):
                 "now": now,
                 "lateness": [{"seconds": bound, "polls": polls} for bound, polls in lateness(now)],
                 "queues": queue_lengths(),
+            }
+        )
+
+
+class HistoryView(APIView):
+    """What history there is."""
+
+    @extend_schema(responses=HistorySerializer)
+    def get(self, request: Request) -> Response:
+        """Tables with their limits and sizes, and how far each level of the rollups has come."""
+        now = database_now()
+        return Response(
+            {
+                "now": now,
+                "tables": [asdict(table) for table in tables_state()],
+                "levels": [
+                    {
+                        "ladder": ladder,
+                        "level": state.level.name,
+                        "done_until": state.done_until,
+                        "intervals_behind": state.behind,
+                        "intervals_late": state.late,
+                    }
+                    for ladder, state in levels_state(now)
+                ],
             }
         )
 

@@ -190,6 +190,20 @@ def test_the_scheduler_shows_what_waits(
     assert (polls[0.25], polls[0.5], polls[None]) == (0, 2, 2)
 
 
+def test_history_shows_limits_sizes_and_progress(api: APIClient, device: Device, now: datetime) -> None:
+    put(device, now - 3 * HOUR, "u")
+    before = {(level["ladder"], level["level"]): level for level in get(api, "history")["levels"]}
+    assert before["verdicts", "1h"]["done_until"] is None
+    assert not ladder_advance(VERDICTS, now=now, seconds=0)
+    assert ladder_advance(VERDICTS, now=now)
+    found = get(api, "history")
+    levels = {(level["ladder"], level["level"]): level for level in found["levels"]}
+    assert levels["verdicts", "1h"]["intervals_behind"] == 0
+    tables = {table["table"]: table for table in found["tables"]}
+    assert tables["metrics_sample"]["retention_days"] == 30
+    assert tables["polling_verdict"]["size_bytes"] > 8_192
+
+
 @pytest.mark.parametrize(
     ("url", "parameters", "field"),
     [
@@ -209,7 +223,15 @@ def test_bad_parameters_are_named(
 
 
 @pytest.mark.parametrize(
-    "url", ["devices/1/verdicts", "devices/1/availability", "devices/1/ping", "completeness", "scheduler"]
+    "url",
+    [
+        "devices/1/verdicts",
+        "devices/1/availability",
+        "devices/1/ping",
+        "completeness",
+        "scheduler",
+        "history",
+    ],
 )
 def test_reading_needs_a_login(anonymous: APIClient, url: str) -> None:
     assert anonymous.get(f"/api/v1/{url}").status_code == 401
