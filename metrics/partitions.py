@@ -2,6 +2,8 @@
 
 A model says by its attribute `partitioning` how its table is cut; this module finds them all. Each table has
 a DEFAULT partition, so a missing range never loses a row: what landed there is moved when the range is made.
+
+A table that is no partitioned one any more, such as a hypertable, is left to whatever cuts it.
 """
 
 import logging
@@ -90,6 +92,8 @@ def partitions_prepare(now: datetime) -> list[str]:
 
 def partitions_ensure(table: str, start: datetime, end: datetime) -> list[str]:
     """Makes what is missing of the range from `start` to `end`; returns the names of new ones."""
+    if not is_cut(table):
+        return []
     cut = partitioned()[table]
     present = {partition.lower for partition in partitions_list(table)}
     missing = (each for each in _ranges(table, cut.width, start, end) if each.lower not in present)
@@ -106,9 +110,17 @@ def _ranges(table: str, width: Width, start: datetime, end: datetime) -> Iterato
 
 LIST = """
 SELECT child.relname FROM pg_inherits
+JOIN pg_partitioned_table ON partrelid = inhparent
 JOIN pg_class AS child ON child.oid = inhrelid
 WHERE inhparent = %s::regclass ORDER BY child.relname
 """
+
+
+def is_cut(table: str) -> bool:
+    """Whether it is a partitioned table of PostgreSQL's own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", [table])
+        return bool(cursor.fetchone()[0])
 
 
 def partitions_list(table: str) -> list[Partition]:

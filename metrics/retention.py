@@ -10,7 +10,7 @@ from psycopg import sql
 
 from devices.models import Deletion
 from metrics.models import LateMark, Layout, RollupProgress
-from metrics.partitions import Partitioning, partition_drop, partitioned, partitions_list
+from metrics.partitions import Partitioning, is_cut, partition_drop, partitioned, partitions_list
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ def history_trim(now: datetime) -> list[str]:
     """
     dropped = []
     for table, cut in partitioned().items():
+        if not is_cut(table):
+            continue
         limit = _limit(cut, now)
         for partition in partitions_list(table):
             if partition.upper > limit:
@@ -117,5 +119,8 @@ def _erase_next(cursor: CursorWrapper, deletions: list[Deletion], reached: str, 
 
 def _all_partitions() -> Iterator[str]:
     for table in partitioned():
-        yield f"{table}_default"
-        yield from (partition.name for partition in partitions_list(table))
+        if is_cut(table):
+            yield f"{table}_default"
+            yield from (partition.name for partition in partitions_list(table))
+        else:
+            yield table

@@ -282,7 +282,7 @@ NMS_FPING_INTERVAL_MS = env.integer("NMS_FPING_INTERVAL_MS", 1, low=1, high=100)
 # --- History: days that each kind of row is kept; metrics/retention.py drops whole partitions ---
 
 NMS_RETENTION_SAMPLES_DAYS = env.integer("NMS_RETENTION_SAMPLES_DAYS", 30, low=2, high=36_500)
-NMS_RETENTION_VERDICTS_DAYS = env.integer("NMS_RETENTION_VERDICTS_DAYS", 90, low=2, high=36_500)
+NMS_RETENTION_VERDICTS_DAYS = env.integer("NMS_RETENTION_VERDICTS_DAYS", 30, low=2, high=36_500)
 NMS_RETENTION_5M_DAYS = env.integer("NMS_RETENTION_5M_DAYS", 60, low=2, high=36_500)
 NMS_RETENTION_1H_DAYS = env.integer("NMS_RETENTION_1H_DAYS", 730, low=32, high=36_500)
 NMS_RETENTION_1D_DAYS = env.integer("NMS_RETENTION_1D_DAYS", 3_650, low=366, high=36_500)
