@@ -5,11 +5,12 @@ from functools import lru_cache
 import redis
 from django.conf import settings
 
+from nms_project import redis_address
+
 
 @lru_cache(maxsize=4)
 def _client(url: str) -> redis.Redis:
-    # Time-outs: a Redis that hangs must show as away, not hang its caller.
-    return redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+    return redis_address.client(url)
 
 
 def redis_client() -> redis.Redis:

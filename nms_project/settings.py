@@ -10,7 +10,7 @@ import django_stubs_ext
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
-from nms_project import env, state
+from nms_project import env, redis_address, state
 from nms_project.queues import Queue
 from nms_project.schedule import beat_schedule
 
@@ -219,22 +219,14 @@ NMS_STORE_THREADS = env.integer("NMS_STORE_THREADS", 2, low=1, high=64)
 NMS_DISCOVERY_THREADS = env.integer("NMS_DISCOVERY_THREADS", 4, low=1, high=64)
 
 
-def _broker_url(redis_url: str) -> str:
-    """Kombu's spelling of a Redis address: it wants `redis+socket://` where redis-py takes `unix://`."""
-    parts = urlsplit(redis_url)
-    if parts.scheme != "unix":
-        return redis_url
-    database = dict(parse_qsl(parts.query)).get("db", "0")
-    return f"redis+socket://{parts.path}?virtual_host={database}"
-
-
-CELERY_BROKER_URL = _broker_url(REDIS_URL)
+CELERY_BROKER_URL, _transport_options = redis_address.broker(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": NMS_VISIBILITY_TIMEOUT_SECONDS,
     # A Redis that went away must show within seconds, or a publisher hangs in it.
     "socket_timeout": 10,
     "socket_connect_timeout": 5,
+    **_transport_options,
 }
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True

@@ -7,8 +7,6 @@ from typing import Any
 
 from django.db import connection
 
-from nms_project.queues import queue_names
-from nms_project.redis_client import redis_client
 from polling.models import PROVISIONAL, FleetHour
 from polling.verdict_rollups import COUNTS, VERDICTS
 
@@ -113,12 +111,3 @@ def lateness(now: datetime) -> list[tuple[float | None, int]]:
         running += counts.get(position, 0)
         found.append((bound, running))
     return found
-
-
-def queue_lengths() -> dict[str, int]:
-    """Messages that wait, by queue. Raises redis.RedisError when Redis is away."""
-    names = [str(name) for name in queue_names()]
-    with redis_client().pipeline(transaction=False) as pipeline:
-        for name in names:
-            pipeline.llen(name)
-        return dict(zip(names, pipeline.execute(), strict=True))

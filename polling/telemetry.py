@@ -15,8 +15,10 @@ from prometheus_client.registry import Collector
 from devices.models import Device
 from metrics.rollups import ladder_state
 from metrics.sample_rollups import SAMPLES
+from nms_project.queues import queue_names
 from nms_project.telemetry import count, counters
-from polling.fleet import LATENESS_BOUNDS, queue_lengths, schedule_state
+from polling.backlog import queue_lengths
+from polling.fleet import LATENESS_BOUNDS, schedule_state
 from polling.models import ParkedMessage, VerdictKind
 from polling.slots import Report
 from polling.verdict_rollups import VERDICTS
@@ -90,7 +92,7 @@ class System(Collector):
 
     def _queues(self) -> Iterator[Metric]:
         queues = GaugeMetricFamily("nms_queue_messages", "Messages that wait.", labels=["queue"])
-        for name, length in queue_lengths().items():
+        for name, length in queue_lengths(queue_names()).items():
             queues.add_metric([name], length)
         yield queues
 

@@ -20,6 +20,7 @@ from metrics.api.serializers import MAX_POINTS
 from metrics.api.views import validated
 from metrics.levels import plan_series, step_automatic
 from nms_project.authentication import ScrapeTokenAuthentication
+from nms_project.queues import queue_names
 from polling.api.serializers import (
     AvailabilitySerializer,
     CredentialTestedSerializer,
@@ -34,7 +35,8 @@ from polling.api.serializers import (
     VerdictSerializer,
 )
 from polling.availability import availability, ping_series
-from polling.fleet import completeness, lateness, queue_lengths, schedule_state
+from polling.backlog import queue_lengths
+from polling.fleet import completeness, lateness, schedule_state
 from polling.models import Verdict
 from polling.telemetry import system_text
 from polling.trial import credential_try
@@ -189,7 +191,7 @@ class SchedulerView(APIView):
                 **asdict(schedule_state(now)),
                 "now": now,
                 "lateness": [{"seconds": bound, "polls": polls} for bound, polls in lateness(now)],
-                "queues": queue_lengths(),
+                "queues": queue_lengths(queue_names()),
             }
         )
 

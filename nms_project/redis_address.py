@@ -1,0 +1,78 @@
+"""REDIS_URL in its three forms, as redis-py and as Celery's broker want it.
+
+`redis://:password@host:6379/0` (or `rediss://`), `unix:///path?db=0`, and for a fail-over by Redis Sentinel
+`sentinel://:password@host:26379,host:26379/master?db=0`; the password is that of the master and its replicas.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis
+from django.core.exceptions import ImproperlyConfigured
+from redis.sentinel import Sentinel
+
+SENTINEL_PORT = 26_379
+# A Redis that hangs must show as away, not hang its caller.
+TIMEOUTS = {"socket_timeout": 5, "socket_connect_timeout": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelAddress:
+    sentinels: tuple[tuple[str, int], ...]
+    master: str
+    password: str | None
+    database: int
+
+    def __repr__(self) -> str:
+        return f"SentinelAddress({self.sentinels}, {self.master!r})"
+
+
+def sentinel_parse(url: str) -> SentinelAddress | None:
+    """None for a URL of another form. Raises ImproperlyConfigured for a broken one."""
+    parts = urlsplit(url)
+    if parts.scheme != "sentinel":
+        return None
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    sentinels = []
+    for host in hosts.split(","):
+        name, colon, port = host.rpartition(":")
+        if not colon:
+            name, port = host, str(SENTINEL_PORT)
+        if not name or not port.isdigit():
+            raise ImproperlyConfigured("REDIS_URL: write sentinels as host:port,host:port.")
+        sentinels.append((name, int(port)))
+    master = parts.path.strip("/")
+    if not master:
+        raise ImproperlyConfigured(
+            "REDIS_URL: name the master after the sentinels: sentinel://host:26379/mymaster."
+        )
+    password = unquote(credentials.partition(":")[2]) or None
+    return SentinelAddress(
+        tuple(sentinels), master, password, int(dict(parse_qsl(parts.query)).get("db", "0"))
+    )
+
+
+def client(url: str) -> redis.Redis:
+    """A pool of connections; behind sentinels to whichever server is the master when one is made."""
+    address = sentinel_parse(url)
+    if address is None:
+        return redis.Redis.from_url(url, **TIMEOUTS)
+    sentinel = Sentinel(list(address.sentinels), sentinel_kwargs=TIMEOUTS, **TIMEOUTS)
+    found: redis.Redis = sentinel.master_for(address.master, db=address.database, password=address.password)
+    return found
+
+
+def broker(url: str) -> tuple[str, dict[str, Any]]:
+    """The broker's URL, and what its transport has to know besides."""
+    address = sentinel_parse(url)
+    if address is not None:
+        password = f":{address.password}@" if address.password else ""
+        urls = [f"sentinel://{password}{host}:{port}/{address.database}" for host, port in address.sentinels]
+        return ";".join(urls), {"master_name": address.master, "sentinel_kwargs": TIMEOUTS}
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url, {}
+    # Kombu wants `redis+socket://` where redis-py takes `unix://`.
+    database = dict(parse_qsl(parts.query)).get("db", "0")
+    return f"redis+socket://{parts.path}?virtual_host={database}", {}
