@@ -14,6 +14,7 @@ from devices.api.views import CredentialViewSet, DeletionViewSet, DeviceViewSet,
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import (
     DeviceMetricsView,
+    DeviceSamplesView,
     LastValuesView,
     MetricExportView,
     MetricPathsView,
@@ -51,6 +52,9 @@ api: list[URLPattern | URLResolver] = [
     re_path(r"^metrics/prometheus/?$", LastValuesView.as_view(), name="metric-prometheus"),
     re_path(r"^metrics/export/?$", MetricExportView.as_view(), name="metric-export"),
     re_path(r"^metrics/top/?$", MetricTopView.as_view(), name="metric-top"),
+    re_path(
+        r"^devices/(?P<device_id>\d{1,18})/samples/?$", DeviceSamplesView.as_view(), name="device-samples"
+    ),
     re_path(r"^devices/(?P<pk>\d{1,18})/metrics/?$", DeviceMetricsView.as_view(), name="device-metrics"),
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

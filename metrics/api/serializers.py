@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from metrics.export import LEVELS, Form
 from metrics.levels import RAW
+from metrics.models import Sample
 from metrics.paths import path_parse
 from metrics.series import Aggregation
 
@@ -139,6 +140,12 @@ class DeviceSeriesSerializer(AnsweredSerializer):
     expected = serializers.IntegerField(help_text="Polls that were due in the range.")
     got = serializers.IntegerField(help_text="Samples there are of them.")
     series = PathSeriesSerializer(many=True)
+
+
+class SampleSerializer(serializers.ModelSerializer[Sample]):
+    class Meta:
+        model = Sample
+        fields = ("due_at", "sampled_at", "data")
 
 
 class PathsQuerySerializer(serializers.Serializer[Any]):

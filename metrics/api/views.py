@@ -11,7 +11,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.exceptions import ValidationError
-from rest_framework.generics import get_object_or_404
+from rest_framework.generics import ListAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 from devices.models import Device
 from devices.selectors import slots_expected
 from devices.services import database_now
+from metrics.api.pages import SlotPages
 from metrics.api.serializers import (
     MAX_POINTS,
     DeviceSeriesQuerySerializer,
@@ -29,6 +30,8 @@ from metrics.api.serializers import (
     LastValuesQuerySerializer,
     MetricQuerySerializer,
     PathsQuerySerializer,
+    RangeSerializer,
+    SampleSerializer,
     SeriesSerializer,
     TopQuerySerializer,
     TopSerializer,
@@ -36,6 +39,7 @@ from metrics.api.serializers import (
 from metrics.export import Export, Form, export_lines
 from metrics.last_values import last_values
 from metrics.levels import plan_series, step_automatic
+from metrics.models import Sample
 from metrics.paths import device_paths, fleet_paths, path_text
 from metrics.queries import Freshness, freshness_of, series_query
 from metrics.series import Aggregation, device_series
@@ -115,6 +119,29 @@ class DeviceMetricsView(APIView):
                 "series": [asdict(each) for each in series],
             }
         )
+
+
+class DeviceSamplesView(ListAPIView[Sample]):
+    """The samples of a device as they were stored."""
+
+    queryset = Sample.objects.all()
+    serializer_class = SampleSerializer
+    pagination_class = SlotPages
+    filter_backends = ()
+
+    def get_queryset(self) -> QuerySet[Sample]:
+        device = get_object_or_404(Device.objects.all(), pk=self.kwargs["device_id"])
+        query = validated(RangeSerializer, self.request.query_params, database_now())
+        return (
+            super()
+            .get_queryset()
+            .filter(device_id=device.pk, due_at__gte=query["start"], due_at__lte=query["end"])
+        )
+
+    @extend_schema(parameters=[RangeSerializer])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Whole documents, newest first, by cursor; the last hour by default."""
+        return super().get(request, *args, **kwargs)
 
 
 class MetricPathsView(APIView):

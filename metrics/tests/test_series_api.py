@@ -139,6 +139,16 @@ def test_the_number_of_queries_does_not_depend_on_the_range(
         get(api, samples, path=["cpu.total", "m.f"], start="2026-01-01T00:00:00Z")
 
 
+def test_whole_documents_by_cursor(api: APIClient, samples: Device, now: datetime) -> None:
+    url = f"/api/v1/devices/{samples.pk}/samples"
+    first = api.get(url, {"page_size": 2}).json()
+    assert [row["data"]["cpu"]["total"] for row in first["results"]] == [0, 1]
+    put(samples, [(now, '{"cpu": {"total": -1}}')])
+    assert [row["data"]["cpu"]["total"] for row in api.get(first["next"]).json()["results"]] == [2, 3]
+    assert api.get(url, {"start": "x"}).status_code == 400
+    assert api.get("/api/v1/devices/999999/samples").status_code == 404
+
+
 # --- Paths ---
 
 

@@ -9,13 +9,13 @@ from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView, ListAPIView, get_object_or_404
-from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from devices.models import CredentialProfile, Device
 from devices.services import database_now
+from metrics.api.pages import SlotPages
 from metrics.api.serializers import MAX_POINTS
 from metrics.api.views import validated
 from metrics.levels import plan_series, step_automatic
@@ -60,21 +60,12 @@ class CredentialTestView(GenericAPIView[CredentialProfile]):
         return Response(asdict(credential_try(profile=profile, target=target, port=port)))
 
 
-class VerdictPages(CursorPagination):
-    """By the due time, so that pages stay what they are while verdicts come in."""
-
-    ordering = "-due_at"
-    page_size = 100
-    page_size_query_param = "page_size"
-    max_page_size = 1_000
-
-
 class DeviceVerdictsView(ListAPIView[Verdict]):
     """The ledger of a device."""
 
     queryset = Verdict.objects.all()
     serializer_class = VerdictSerializer
-    pagination_class = VerdictPages
+    pagination_class = SlotPages
     filter_backends = ()
 
     def get_queryset(self) -> QuerySet[Verdict]:
