@@ -84,12 +84,21 @@ def await_exit(process: subprocess.Popen[bytes], until: Callable[[], bool]) -> b
     """Waits without reaping: its id, which is its group's too, must stay taken until the group is killed.
     False when `until` came true first.
     """
-    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    while process.returncode is None and os.waitid(os.P_PID, process.pid, flags) is None:
+    while not _has_exited(process):
         if until():
             return False
         time.sleep(0.005)
     return True
+
+
+def _has_exited(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        return (
+            process.returncode is not None
+            or os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        )
+    except ChildProcessError:  # another thread has reaped it, and is about to say so in returncode
+        return True
 
 
 def log_stderr(plugin_id: str, text: bytes, level: int = logging.WARNING) -> None:

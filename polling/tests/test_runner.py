@@ -1,6 +1,7 @@
 """Batch mode: plugins that work, and plugins that do what they should not."""
 
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import pytest
 from plugins.contract import ErrorCode, Operation, Result, Task
 from plugins.registry import Plugin
 from polling.errors import RunnerClosed
-from polling.runner import BatchRunner
+from polling.runner import BatchRunner, await_exit
 from polling.tests.conftest import PluginMaker
 
 ECHO = """#!/usr/bin/env python3
@@ -156,3 +157,11 @@ def test_closing_ends_a_batch_under_way(make_plugin: PluginMaker) -> None:
     with pytest.raises(RunnerClosed):
         list(runner.run(tasks(timeout=60), start_within_seconds=5))
     assert time.monotonic() - started < 3
+
+
+def test_waiting_for_a_process_that_another_thread_has_just_reaped() -> None:
+    process = subprocess.Popen(["true"])
+    os.waitpid(process.pid, 0)
+    assert process.returncode is None
+    assert await_exit(process, lambda: False)
+    process.wait()
