@@ -18,8 +18,9 @@ demo: setup  ## Start everything with simulated hosts and watch it work (ARGS=--
 run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
 	@$(BIN)/python manage.py run
 
+# One worker more than cores: half of the tests wait most of the time.
 test: setup daemons  ## Run the tests (ARGS are pytest's)
-	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup  ## Formatter, linter, types, import contract, migrations, lock
 	@$(BIN)/ruff format --check .

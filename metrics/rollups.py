@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Count
 
@@ -219,7 +219,10 @@ def _seal(cursor: CursorWrapper, level: Level, progress: RollupProgress, horizon
         return Outcome.FINISHED
     until = min(horizon, progress.done_until + MAX_INTERVALS * level.interval)
     # Sealing and the partition come first and are committed alone: their locks hold up writers.
-    partitions_ensure(level.table, progress.done_until, until - level.interval)
+    try:
+        partitions_ensure(level.table, progress.done_until, until - level.interval)
+    except OperationalError:  # somebody reads the table for long: the DEFAULT partition takes the rows
+        logger.warning("partitions of %s are made later", level.table)
     cursor.execute("SELECT set_config('lock_timeout', %s, true)", [SEAL_TIMEOUT])
     cursor.execute(SEAL_LOCK)
     progress.sealed_until, progress.device_id = until, 0
@@ -278,8 +281,26 @@ def _finish(cursor: CursorWrapper, level: Level, starts: Sequence[datetime]) -> 
 
 
 def _make(cursor: CursorWrapper, ladder: Ladder, level: Level, spans: Sequence[Span]) -> None:
+    """A device whose rows PostgreSQL cannot work on is found by halving, and left out: others go on."""
     if not spans:
         return
+    try:
+        with transaction.atomic():
+            _make_all(cursor, ladder, level, spans)
+    except DataError as error:
+        if len(spans) == 1:
+            logger.error("%s: device %s from %s is left out: %s", level.key, *_words(spans[0]), error)
+            return
+        middle = len(spans) // 2
+        _make(cursor, ladder, level, spans[:middle])
+        _make(cursor, ladder, level, spans[middle:])
+
+
+def _words(span: Span) -> tuple[int, str]:
+    return span.device_id, span.start.isoformat()
+
+
+def _make_all(cursor: CursorWrapper, ladder: Ladder, level: Level, spans: Sequence[Span]) -> None:
     values: dict[str, Any] = {
         "devices": [span.device_id for span in spans],
         "starts": [span.start for span in spans],

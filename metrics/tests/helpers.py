@@ -1,9 +1,13 @@
 """Samples put in as the store stage puts them, and rollups of them."""
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+
+from django.db import connection, transaction
 
 from devices.schedule import to_microseconds
 from metrics.rollups import Ladder, ladder_advance
@@ -26,3 +30,23 @@ def store(samples: Mapping[tuple[int, datetime], Any]) -> None:
 
 def advance(ladder: Ladder, now: datetime) -> None:
     assert ladder_advance(ladder, now=now)
+
+
+@contextmanager
+def long_reader(table: str) -> Iterator[None]:
+    """Another connection in the middle of reading `table`."""
+    begun, done = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            begun.set()
+            done.wait(30)
+        connection.close()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    begun.wait(10)
+    yield
+    done.set()
+    thread.join()

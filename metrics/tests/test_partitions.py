@@ -1,14 +1,12 @@
 """Partitions: made ahead, made late without losing a row, made once."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
 from metrics.partitions import Width, partitioned, partitions_ensure, partitions_list, partitions_prepare
+from metrics.tests.helpers import long_reader
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2031, 5, 17, 12, tzinfo=UTC)
@@ -86,26 +84,6 @@ def test_midnight_belongs_to_the_new_day() -> None:
     insert(midnight - timedelta(microseconds=1))
     assert partition_of("metrics_sample", midnight) == "metrics_sample_20310518"
     assert partition_of("metrics_sample", midnight - timedelta(microseconds=1)) == "metrics_sample_20310517"
-
-
-@contextmanager
-def long_reader(table: str) -> Iterator[None]:
-    """Another connection in the middle of reading `table`."""
-    begun, done = threading.Event(), threading.Event()
-
-    def read() -> None:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SELECT count(*) FROM {table}")
-            begun.set()
-            done.wait(30)
-        connection.close()
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    begun.wait(10)
-    yield
-    done.set()
-    thread.join()
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ repeats.
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 
 from devices.models import CredentialProfile, Device
 from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample
-from metrics.rollups import Level, ladder_advance, ladder_state
+from metrics.rollups import Ladder, Level, ladder_advance, ladder_state
 from metrics.sample_rollups import SAMPLES
-from metrics.tests.helpers import advance, report_of, store
+from metrics.tests.helpers import advance, long_reader, report_of, store
 from polling.models import Verdict
 from polling.store import reports_store
 from polling.tests.conftest import winrm_device
@@ -239,3 +240,24 @@ def test_devices_added_meanwhile_are_not_left_out(
     store({(new.pk, START + timedelta(minutes=1)): {"a": 1}})
     advance(SAMPLES, START + timedelta(minutes=8))
     assert {device_id for device_id, _, _ in stored(FIVE_MINUTES)} == {new.pk}
+
+
+def test_a_device_that_cannot_be_made_stops_nobody(
+    three: list[Device], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is known to cause it; the engine is given a statement that fails for one device."""
+    bad = three[1].pk
+    failing = f"count(*) + 0 / (min(device_id) - {bad}) AS samples FROM source"
+    broken = FIVE_MINUTES.statement.replace("count(*) AS samples FROM source", failing)
+    level = replace(FIVE_MINUTES, statement=broken)
+    store({(device.pk, START): {"a": 1} for device in three})
+    advance(Ladder("samples", (level, HOUR, DAY)), LATER)
+    assert {device_id for device_id, _, _ in stored(DAY)} == {three[0].pk, three[2].pk}
+    assert f"device {bad}" in caplog.text
+
+
+def test_a_long_reader_does_not_stop_the_roll_up(three: list[Device]) -> None:
+    store({(three[0].pk, START): {"a": 1}})
+    with long_reader(FIVE_MINUTES.table):
+        advance(SAMPLES, START + timedelta(minutes=8))
+    assert Rollup5m.objects.count() == 1
