@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 from django.db import connection
 
-from metrics.levels import floor_to
 from metrics.paths import path_text
+from metrics.rollups import floor_to
 from metrics.sample_rollups import SAMPLES
 
 DAY = timedelta(days=1)

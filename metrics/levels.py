@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from metrics.models import RollupProgress
 from metrics.partitions import partitioned
-from metrics.rollups import EPOCH, Ladder, Level
+from metrics.rollups import Ladder, Level, floor_to
 from metrics.sample_rollups import SAMPLES
 
 RAW = "raw"
@@ -48,23 +48,19 @@ def step_automatic(length: timedelta, interval: timedelta) -> timedelta:
     return next((step for step in STEPS if step >= wanted), STEPS[-1])
 
 
-def floor_to(moment: datetime, step: timedelta) -> datetime:
-    return EPOCH + (moment - EPOCH) // step * step
-
-
 def ceil_to(moment: datetime, step: timedelta) -> datetime:
     floor = floor_to(moment, step)
     return floor if floor == moment else floor + step
 
 
-def decompose(ladder: Ladder, start: datetime, end: datetime) -> list[Piece]:
-    """[start, end) as whole intervals of the coarsest levels that are made, oldest first; what lies between
-    them is left to the samples, or whatever the finest level is made of.
+def decompose(levels: Sequence[Level], start: datetime, end: datetime) -> tuple[Piece, ...]:
+    """[start, end) as whole intervals of the coarsest of these levels that are made, oldest first; what lies
+    between them is left to the samples, or whatever the finest level is made of.
     """
     done = dict(RollupProgress.objects.values_list("level", "done_until"))
     pieces: list[Piece] = []
     gaps = [(start, end)] if start < end else []
-    for level in reversed(ladder.levels):
+    for level in reversed(levels):
         rest: list[tuple[datetime, datetime]] = []
         for low, high in gaps:
             first = ceil_to(low, level.interval)
@@ -76,7 +72,7 @@ def decompose(ladder: Ladder, start: datetime, end: datetime) -> list[Piece]:
             rest += [(one, two) for one, two in ((low, first), (last, high)) if one < two]
         gaps = rest
     pieces += [Piece(None, low, high) for low, high in gaps]
-    return sorted(pieces, key=lambda piece: piece.start)
+    return tuple(sorted(pieces, key=lambda piece: piece.start))
 
 
 def plan_series(
@@ -91,8 +87,7 @@ def plan_series(
         step = (step // level.interval + 1) * level.interval
     low, high = floor_to(start, step), min(ceil_to(end, step), now)
     levels = ladder.levels[: ladder.levels.index(level) + 1] if level else ()
-    pieces = _pieces(levels, low, high)
-    return Plan(level.name if level else RAW, step, low, high, pieces)
+    return Plan(level.name if level else RAW, step, low, high, decompose(levels, low, high))
 
 
 def _level_for(ladder: Ladder, start: datetime, step: timedelta, now: datetime) -> Level | None:
@@ -104,19 +99,6 @@ def _level_for(ladder: Ladder, start: datetime, step: timedelta, now: datetime) 
         return chosen
     coarser = [level for level in ladder.levels if chosen is None or level.interval > chosen.interval]
     reaching = [level for level in coarser if now - tables[level.table].keep <= start]
-    if reaching or coarser:
-        return reaching[0] if reaching else coarser[-1]
-    return chosen
-
-
-def _pieces(levels: Sequence[Level], start: datetime, end: datetime) -> tuple[Piece, ...]:
-    done = dict(RollupProgress.objects.values_list("level", "done_until"))
-    pieces = []
-    for level in reversed(levels):
-        until = level.floor(min(done.get(level.key, start), end))
-        if until > start:
-            pieces.append(Piece(level, start, until))
-            start = until
-    if start < end:
-        pieces.append(Piece(None, start, end))
-    return tuple(pieces)
+    if reaching:
+        return reaching[0]
+    return coarser[-1] if coarser else chosen

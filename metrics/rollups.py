@@ -24,12 +24,12 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import Count
 
 from devices.models import Device
+from devices.schedule import EPOCH
 from metrics.models import LateMark, RollupProgress
 from metrics.partitions import partitioned, partitions_ensure
 
 logger = logging.getLogger(__name__)
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Longer than a slot's lease: what comes later than this is repaired.
 GRACE = timedelta(minutes=2)
 MAX_INTERVALS = 12  # made in one go when there is much to catch up with
@@ -41,6 +41,11 @@ WORK_MEM = "64MB"  # grouping some hundred thousand leaves without a file
 SEAL_LOCK = "SELECT pg_advisory_xact_lock(hashtext('nms.rollups.seal'))"
 SHARE_LOCK = "SELECT pg_advisory_xact_lock_shared(hashtext('nms.rollups.seal'))"
 LADDER_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext(%s))"
+
+
+def floor_to(moment: datetime, step: timedelta) -> datetime:
+    """The grid of all steps begins at the epoch, as date_bin's does in the statements."""
+    return EPOCH + (moment - EPOCH) // step * step
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Level:
 
     def floor(self, moment: datetime) -> datetime:
         """The start of the interval that holds `moment`; days are UTC's."""
-        return EPOCH + (moment - EPOCH) // self.interval * self.interval
+        return floor_to(moment, self.interval)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from metrics.levels import RAW, Piece, ceil_to, decompose, floor_to
+from metrics.levels import RAW, Piece, ceil_to, decompose
 from metrics.partitions import partitioned
 from metrics.paths import path_text
+from metrics.rollups import floor_to
 from metrics.sample_rollups import SAMPLES
 from metrics.series import STATEMENT_TIMEOUT, VALUES, Aggregation
 
@@ -48,7 +49,7 @@ def plan_top(*, start: datetime, end: datetime, now: datetime) -> TopPlan:
     while now - tables[edge.table].keep > start and edge is not DAYS:
         edge = SAMPLES.levels[SAMPLES.levels.index(edge) + 1]
     low, high = floor_to(start, edge.interval), ceil_to(end, edge.interval)
-    pieces = tuple(piece for piece in decompose(SAMPLES, low, high) if piece.level)
+    pieces = tuple(piece for piece in decompose(SAMPLES.levels, low, high) if piece.level)
     if not pieces:
         start = max(start, end - UNROLLED)
         return TopPlan(RAW, start, end, (Piece(None, start, end),))

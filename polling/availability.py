@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from django.db import connection
 
-from metrics.levels import Piece, ceil_to, decompose, floor_to
+from metrics.levels import Piece, ceil_to, decompose
 from metrics.partitions import partitioned
-from metrics.rollups import Level
+from metrics.rollups import Level, floor_to
 from polling.models import PROVISIONAL, VerdictKind
 from polling.slots import from_microseconds
 from polling.verdict_rollups import COUNTS, DOWN, IS_UP, VERDICTS
@@ -84,7 +84,7 @@ def availability(*, device_id: int, start: datetime, end: datetime, now: datetim
     start, end = _kept(start, end, now)
     found = Availability(start, end)
     told: list[Told] = []
-    for piece in decompose(VERDICTS, start, end):
+    for piece in decompose(VERDICTS.levels, start, end):
         counts, changes = (
             _of_level(device_id, piece, piece.level) if piece.level else _of_ledger(device_id, piece)
         )

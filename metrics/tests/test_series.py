@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices.models import CredentialProfile, Device
-from metrics.levels import floor_to, plan_series, step_automatic
+from metrics.levels import plan_series, step_automatic
 from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample
+from metrics.rollups import floor_to
 from metrics.sample_rollups import SAMPLES
 from metrics.series import Aggregation, device_series
 from metrics.tests.helpers import advance, store
