@@ -17,7 +17,7 @@ from django.db import connection
 
 from metrics.paths import path_text
 from metrics.rollups import floor_to
-from metrics.sample_rollups import SAMPLES
+from metrics.sample_rollups import LEAVES, SAMPLES
 
 DAY = timedelta(days=1)
 LEVELS = {level.name: level for level in SAMPLES.levels}
@@ -50,23 +50,20 @@ WHERE due_at >= %(start)s AND due_at < %(end)s
 ORDER BY device_id, metrics_sample.due_at
 """
 # One row for each path of an interval.
-LEVEL_ROWS = """
-SELECT device_id, {start_at} AS start_at, path,
-       coalesce(low[spot], last) AS min, coalesce(high[spot], last) AS max,
-       coalesce(total[spot], last * samples) / coalesce(counts[spot], samples) AS avg,
-       coalesce(total[spot], last * samples) AS sum, coalesce(counts[spot], samples) AS count, last
-FROM (
-    SELECT rollup.device_id, rollup.start_at, rollup.samples, rollup.low, rollup.high, rollup.total,
-           rollup.counts,
-           leaf.path, leaf.last, array_position(rollup.moved, leaf.position::smallint) AS spot
-    FROM {table} AS rollup JOIN metrics_layout AS layout ON layout.id = rollup.layout
-    CROSS JOIN LATERAL unnest(layout.paths, rollup.last) WITH ORDINALITY AS leaf (path, last, position)
+LEVEL_ROWS = (
+    """
+SELECT device_id, {start_at} AS start_at, path, low AS min, high AS max, total / count AS avg, total AS sum,
+       count, last
+FROM ("""
+    + LEAVES.format(rollups="{table}")
+    + """
     WHERE rollup.start_at >= %(start)s AND rollup.start_at < %(end)s
       AND (%(devices)s::bigint[] IS NULL OR rollup.device_id = ANY(%(devices)s::bigint[]))
 ) AS leaves
 WHERE %(paths)s::text[] = '{{}}' OR path = ANY(%(paths)s::text[])
 ORDER BY device_id, leaves.start_at, path
 """
+)
 LEVEL_COLUMNS = ("device_id", "start_at", "path", "min", "max", "avg", "sum", "count", "last")
 ISO = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 # JSON text has no control characters, so that with these two as quote and separator a line is written as it

@@ -25,6 +25,39 @@ WANTED = """
     ) AS source
 """
 
+# What is taken for a number, of a jsonb value.
+IS_NUMBER = "jsonb_typeof({value}) = 'number' AND abs({value}::numeric) <= 1e300"
+NUMBER = "CASE WHEN abs({value}::numeric) < 1e-300 THEN 0 ELSE {value}::float8 END"
+# The number at a path of a sample, if there is one; `segments` is what leads to it.
+NUMBER_AT = f"""
+CROSS JOIN LATERAL (SELECT data #> {{segments}} AS found) AS leaf
+CROSS JOIN LATERAL (
+    SELECT {NUMBER.format(value="found")} AS value WHERE {IS_NUMBER.format(value="found")}
+) AS number"""
+
+
+def leaf_at(spot: str) -> dict[str, str]:
+    """How the leaf at `position` of a rollup's layout is read; `spot` is its place among those that moved."""
+    return {
+        "low": f"coalesce(low[{spot}], last[position])",
+        "high": f"coalesce(high[{spot}], last[position])",
+        "total": f"coalesce(total[{spot}], last[position] * samples)",
+        "count": f"coalesce(counts[{spot}], samples)::bigint",
+        "last": "last[position]",
+    }
+
+
+# All leaves of the rollups in {rollups}, one row for each.
+LEAVES = """
+SELECT rollup.device_id, rollup.start_at, leaf.path, leaf.last,
+       coalesce(rollup.low[spot], leaf.last) AS low, coalesce(rollup.high[spot], leaf.last) AS high,
+       coalesce(rollup.total[spot], leaf.last * rollup.samples) AS total,
+       coalesce(rollup.counts[spot], rollup.samples) AS count
+FROM {rollups} AS rollup
+JOIN metrics_layout AS layout ON layout.id = rollup.layout
+CROSS JOIN LATERAL unnest(layout.paths, rollup.last) WITH ORDINALITY AS leaf (path, last, position)
+CROSS JOIN LATERAL (SELECT array_position(rollup.moved, leaf.position::smallint) AS spot) AS found"""
+
 # stat: one row for each device, interval and path, from samples. The last value is found by comparing arrays
 # of (time, value), which needs no sort.
 FROM_SAMPLES = (
@@ -51,11 +84,12 @@ WITH RECURSIVE source AS (
     ) AS inner_node
     WHERE jsonb_typeof(node.value) IN ('object', 'array') AND length(node.path) < 128
 ), leaf AS (
-    SELECT device_id, start_at, due_at, path,
-           CASE WHEN abs(value::numeric) < 1e-300 THEN 0 ELSE value::float8 END AS value
-    FROM node
-    WHERE jsonb_typeof(value) = 'number' AND abs(value::numeric) <= 1e300
-      AND length(path) <= 128 AND path <> ''
+    SELECT device_id, start_at, due_at, path, """
+    + NUMBER.format(value="value")
+    + """ AS value
+    FROM node WHERE """
+    + IS_NUMBER.format(value="value")
+    + """ AND length(path) <= 128 AND path <> ''
 ), counted AS (
     SELECT device_id, start_at, count(*) AS samples FROM source GROUP BY device_id, start_at
 ), stat AS (
@@ -65,28 +99,19 @@ WITH RECURSIVE source AS (
 ),"""
 )
 
+COARSE = "date_bin(%(step)s, start_at, timestamptz 'epoch') AS start_at"
 FROM_ROLLUPS = (
-    """
-WITH source AS MATERIALIZED (
-    SELECT source.*, date_bin(%(step)s, source.start_at, timestamptz 'epoch') AS coarse_at"""
+    "WITH source AS MATERIALIZED (SELECT source.*"
     + WANTED
-    + """
-), leaf AS (
-    SELECT source.device_id, source.coarse_at, source.start_at, source.samples, leaf.path, leaf.last,
-           source.low[spot] AS low, source.high[spot] AS high, source.total[spot] AS total,
-           source.counts[spot] AS count
-    FROM source
-    JOIN metrics_layout AS layout ON layout.id = source.layout
-    CROSS JOIN LATERAL unnest(layout.paths, source.last) WITH ORDINALITY AS leaf (path, last, position)
-    CROSS JOIN LATERAL (SELECT array_position(source.moved, leaf.position::smallint) AS spot) AS found
+    + "), leaf AS ("
+    + LEAVES.format(rollups="source")
+    + f"""
 ), counted AS (
-    SELECT device_id, coarse_at AS start_at, sum(samples) AS samples FROM source GROUP BY device_id, coarse_at
+    SELECT device_id, {COARSE}, sum(samples) AS samples FROM source GROUP BY 1, 2
 ), stat AS (
-    SELECT device_id, coarse_at AS start_at, path, min(coalesce(low, last)) AS low,
-           max(coalesce(high, last)) AS high, sum(coalesce(total, last * samples)) AS total,
-           sum(coalesce(count, samples)) AS count,
-           (max(ARRAY[extract(epoch FROM start_at)::float8, last]))[2] AS last
-    FROM leaf GROUP BY device_id, coarse_at, path
+    SELECT device_id, {COARSE}, path, min(low) AS low, max(high) AS high, sum(total) AS total,
+           sum(count) AS count, (max(ARRAY[extract(epoch FROM start_at)::float8, last]))[2] AS last
+    FROM leaf GROUP BY 1, 2, 3
 ),"""
 )
 

@@ -10,6 +10,7 @@ from django.db import connection, models, transaction
 
 from metrics.levels import Piece, Plan
 from metrics.paths import path_text
+from metrics.sample_rollups import NUMBER_AT, leaf_at
 
 STATEMENT_TIMEOUT = "20s"
 
@@ -40,20 +41,19 @@ WITH wanted AS MATERIALIZED (
     FROM jsonb_array_elements(%(paths)s::jsonb) WITH ORDINALITY AS element (value, position)
 )"""
 # n = 0 counts the samples themselves, whatever paths they have.
-FROM_SAMPLES = """
+FROM_SAMPLES = (
+    """
 , samples{i} AS (
     SELECT due_at, data FROM metrics_sample
     WHERE device_id = %(device)s AND due_at >= %(start{i})s AND due_at < %(end{i})s
 ), part{i} AS (
     SELECT n, due_at AS at, value AS low, value AS high, value AS total, 1 AS count, value AS last
-    FROM samples{i} CROSS JOIN wanted
-    CROSS JOIN LATERAL (SELECT data #> segments AS found) AS leaf
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN abs(found::numeric) < 1e-300 THEN 0 ELSE found::float8 END AS value
-        WHERE jsonb_typeof(found) = 'number' AND abs(found::numeric) <= 1e300
-    ) AS number
+    FROM samples{i} CROSS JOIN wanted"""
+    + NUMBER_AT.format(segments="segments")
+    + """
     UNION ALL SELECT 0, due_at, 0, 0, 0, 1, 0 FROM samples{i}
 )"""
+)
 FROM_LEVEL = """
 , rows{i} AS MATERIALIZED (
     SELECT * FROM {table} WHERE device_id = %(device)s AND start_at >= %(start{i})s AND start_at < %(end{i})s
@@ -61,14 +61,12 @@ FROM_LEVEL = """
     SELECT id, n, array_position(paths, path) AS position FROM metrics_layout CROSS JOIN wanted
     WHERE id IN (SELECT layout FROM rows{i})
 ), part{i} AS (
-    SELECT n, start_at AS at, coalesce(low[moved_at], last[position]) AS low,
-           coalesce(high[moved_at], last[position]) AS high,
-           coalesce(total[moved_at], last[position] * samples) AS total,
-           coalesce(counts[moved_at], samples)::bigint AS count, last[position] AS last
+    SELECT n, start_at AS at, {leaf}
     FROM rows{i} JOIN spots{i} ON id = layout AND position IS NOT NULL
     CROSS JOIN LATERAL (SELECT array_position(moved, position::smallint) AS moved_at) AS spot
     UNION ALL SELECT 0, start_at, 0, 0, 0, samples, 0 FROM rows{i}
 )"""
+LEAF = ", ".join(f"{value} AS {name}" for name, value in leaf_at("moved_at").items())
 GROUPED = """
 SELECT n, date_bin(%(step)s, at, timestamptz 'epoch') AS bucket, {value}, sum(count)::bigint
 FROM ({parts}) AS part GROUP BY n, bucket ORDER BY n, bucket
@@ -120,8 +118,8 @@ def _statement(pieces: Sequence[Piece], aggregation: Aggregation, values: dict[s
     statement, parts = WANTED, []
     for i, piece in enumerate(pieces):
         source = FROM_LEVEL if piece.level else FROM_SAMPLES
-        statement += source.format(i=i, table=piece.level.table if piece.level else "")
-        parts.append(f"SELECT * FROM part{i}")  # noqa: S608 (a name of this module)
+        statement += source.format(i=i, leaf=LEAF, table=piece.level.table if piece.level else "")
+        parts.append(f"SELECT * FROM part{i}")
         values[f"start{i}"], values[f"end{i}"] = piece.start, piece.end
     return statement + GROUPED.format(value=VALUES[aggregation], parts=" UNION ALL ".join(parts))
 

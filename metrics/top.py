@@ -11,7 +11,7 @@ from metrics.levels import RAW, Piece, ceil_to, decompose
 from metrics.partitions import partitioned
 from metrics.paths import path_text
 from metrics.rollups import floor_to
-from metrics.sample_rollups import SAMPLES
+from metrics.sample_rollups import NUMBER_AT, SAMPLES, leaf_at
 from metrics.series import STATEMENT_TIMEOUT, VALUES, Aggregation
 
 FINE, HOURS, DAYS = SAMPLES.levels
@@ -66,26 +66,16 @@ LEVEL_COLUMNS = """
 SELECT device_id, start_at AS at, {columns}
 FROM {table} JOIN spots ON id = layout
 WHERE start_at >= %(start{i})s AND start_at < %(end{i})s"""
-OF_LEVEL = {
-    "low": "coalesce(low[array_position(moved, position::smallint)], last[position]) AS low",
-    "high": "coalesce(high[array_position(moved, position::smallint)], last[position]) AS high",
-    "total": "coalesce(total[array_position(moved, position::smallint)], last[position] * samples) AS total",
-    "count": "coalesce(counts[array_position(moved, position::smallint)], samples)::bigint AS count",
-    "last": "last[position] AS last",
-}
-SAMPLE_COLUMNS = """
+OF_LEVEL = leaf_at("array_position(moved, position::smallint)")
+SAMPLE_COLUMNS = (
+    """
 SELECT device_id, due_at AS at, {columns}
-FROM metrics_sample
-CROSS JOIN LATERAL (SELECT data #> %(segments)s::text[] AS found) AS leaf
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN abs(found::numeric) < 1e-300 THEN 0 ELSE found::float8 END AS value
-    WHERE jsonb_typeof(found) = 'number' AND abs(found::numeric) <= 1e300
-) AS number
+FROM metrics_sample"""
+    + NUMBER_AT.format(segments="%(segments)s::text[]")
+    + """
 WHERE due_at >= %(start{i})s AND due_at < %(end{i})s"""
-OF_SAMPLE = {
-    **{name: f"value AS {name}" for name in ("low", "high", "total", "last")},
-    "count": "1::bigint AS count",
-}
+)
+OF_SAMPLE = {**dict.fromkeys(("low", "high", "total", "last"), "value"), "count": "1::bigint"}
 # Each aggregation reads only what it needs: taking a value out of an array is most of the work.
 NEEDS = {
     Aggregation.AVG: ("total", "count"),
@@ -127,7 +117,7 @@ def devices_top(
     for i, piece in enumerate(plan.pieces):
         columns = OF_LEVEL if piece.level else OF_SAMPLE
         source = LEVEL_COLUMNS if piece.level else SAMPLE_COLUMNS
-        chosen = ", ".join(columns[name] for name in NEEDS[aggregation])
+        chosen = ", ".join(f"{columns[name]} AS {name}" for name in NEEDS[aggregation])
         parts.append(source.format(i=i, columns=chosen, table=piece.level.table if piece.level else ""))
         values[f"start{i}"], values[f"end{i}"] = piece.start, piece.end
     order = "DESC" if is_descending else "ASC"
