@@ -15,11 +15,10 @@ from django.db import connection
 from metrics.levels import Piece, ceil_to, decompose
 from metrics.partitions import partitioned
 from metrics.rollups import Level, floor_to
-from polling.models import PROVISIONAL, VerdictKind
+from polling.models import VerdictKind
 from polling.slots import from_microseconds
-from polling.verdict_rollups import COUNTS, DOWN, IS_UP, VERDICTS
+from polling.verdict_rollups import COUNTS, DOWN, IS_UP, SKIPPED, VERDICTS, Tally
 
-UNANSWERED = (*PROVISIONAL, "skipped")
 MAX_OUTAGES = 1_000
 
 
@@ -57,20 +56,8 @@ class Availability:
 
     start: datetime
     end: datetime
-    verdicts: Counter[str] = field(default_factory=Counter)
+    verdicts: Tally = field(default_factory=Tally)
     outages: list[Outage] = field(default_factory=list)
-
-    @property
-    def due(self) -> int:
-        return self.verdicts.total()
-
-    @property
-    def missing(self) -> int:
-        return sum(self.verdicts[kind] for kind in UNANSWERED)
-
-    @property
-    def answered(self) -> int:
-        return self.due - self.missing
 
     @property
     def percent(self) -> float | None:
@@ -106,15 +93,12 @@ def _kept(start: datetime, end: datetime, now: datetime) -> tuple[datetime, date
 
 # --- Reading ---
 
-LEDGER_COUNTS = """
+LEDGER_COUNTS = f"""
 SELECT kind, count(*) FROM polling_verdict
 WHERE device_id = %(device)s AND due_at >= %(start)s AND due_at < %(end)s GROUP BY kind
 UNION ALL
 SELECT 'skipped', count(*) FROM polling_gap AS gap
-CROSS JOIN LATERAL generate_series(
-    first_at, first_at + (slots - 1) * make_interval(secs => interval_seconds),
-    make_interval(secs => interval_seconds)
-) AS due_at
+{SKIPPED}
 WHERE device_id = %(device)s AND due_at >= %(start)s AND due_at < %(end)s
 """
 LEDGER_CHANGES = f"""

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db import connection
 
-from polling.models import PROVISIONAL, FleetHour
-from polling.verdict_rollups import COUNTS, VERDICTS
+from polling.models import FleetHour
+from polling.verdict_rollups import COUNTS, SKIPPED, VERDICTS, Tally
 
 HOUR = timedelta(hours=1)
 LATENESS_RANGE = timedelta(minutes=10)
@@ -21,31 +21,16 @@ class Completeness:
 
     start: datetime
     is_finished: bool
-    verdicts: Counter[str]
-
-    @property
-    def due(self) -> int:
-        return self.verdicts.total()
-
-    @property
-    def missing(self) -> int:
-        return sum(self.verdicts[kind] for kind in (*PROVISIONAL, "skipped"))
-
-    @property
-    def answered(self) -> int:
-        return self.due - self.missing
+    verdicts: Tally
 
 
 # Hours that are not rolled up yet: two at most while the roll-up keeps up.
-FROM_LEDGER = """
+FROM_LEDGER = f"""
 SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, kind, count(*) FROM polling_verdict
 WHERE due_at >= %(start)s AND due_at < %(end)s GROUP BY hour, kind
 UNION ALL
-SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, 'skipped', count(*) FROM polling_gap
-CROSS JOIN LATERAL generate_series(
-    first_at, first_at + (slots - 1) * make_interval(secs => interval_seconds),
-    make_interval(secs => interval_seconds)
-) AS due_at
+SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, 'skipped', count(*) FROM polling_gap AS gap
+{SKIPPED}
 WHERE first_at < %(end)s AND first_at + slots * make_interval(secs => interval_seconds) >= %(start)s
   AND due_at >= %(start)s AND due_at < %(end)s
 GROUP BY hour
@@ -66,7 +51,9 @@ def completeness(*, start: datetime, end: datetime, now: datetime) -> list[Compl
             cursor.execute(FROM_LEDGER, {"start": fresh, "end": min(end, now)})
             for hour, kind, count in cursor.fetchall():
                 found.setdefault(hour, (False, Counter()))[1][kind] += count
-    return [Completeness(hour, finished, +counts) for hour, (finished, counts) in sorted(found.items())]
+    return [
+        Completeness(hour, finished, Tally(+counts)) for hour, (finished, counts) in sorted(found.items())
+    ]
 
 
 @dataclass(frozen=True, slots=True)

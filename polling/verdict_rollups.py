@@ -4,14 +4,16 @@ What says that a device answers is `ok`; that it does not, a failure of an attem
 a login that was not tried and slots without an answer say neither.
 """
 
+from collections import Counter
 from datetime import timedelta
 
 from metrics.rollups import Ladder, Level
 from metrics.sample_rollups import WANTED
-from polling.models import VerdictKind
+from polling.models import PROVISIONAL, VerdictKind
 
 KINDS = tuple(kind.value for kind in VerdictKind)
 COUNTS = (*KINDS, "skipped")
+UNANSWERED = (*PROVISIONAL, "skipped")
 DOWN = ("ping_failed", "poll_failed", "auth_failed", "timeout")
 # Whether a verdict says anything of the device: true up, false down, null neither.
 IS_UP = f"""
@@ -19,6 +21,29 @@ CASE WHEN kind = 'ok' THEN true
      WHEN kind IN ({", ".join(f"'{kind}'" for kind in DOWN)})
           AND attempted AND error_code <> 'quota' THEN false
 END"""
+
+# One row for each slot of a gap.
+SKIPPED = """CROSS JOIN LATERAL generate_series(
+    gap.first_at, gap.first_at + (gap.slots - 1) * make_interval(secs => gap.interval_seconds),
+    make_interval(secs => gap.interval_seconds)
+) AS due_at"""
+
+
+class Tally(Counter[str]):
+    """How many slots came to what: the kinds of verdicts, and `skipped`."""
+
+    @property
+    def due(self) -> int:
+        return self.total()
+
+    @property
+    def missing(self) -> int:
+        return sum(self[kind] for kind in UNANSWERED)
+
+    @property
+    def answered(self) -> int:
+        return self.due - self.missing
+
 
 COLUMNS = (
     "device_id, start_at, first_at, rtt_min, rtt_max, rtt_total, loss_total, rtt_count, loss_count, "
@@ -59,10 +84,7 @@ WITH source AS MATERIALIZED (
         AS wanted (device_id, start_at, end_at)
     JOIN polling_gap AS gap ON gap.device_id = wanted.device_id AND gap.first_at < wanted.end_at
         AND gap.first_at + gap.slots * make_interval(secs => gap.interval_seconds) > wanted.start_at
-    CROSS JOIN LATERAL generate_series(
-        gap.first_at, gap.first_at + (gap.slots - 1) * make_interval(secs => gap.interval_seconds),
-        make_interval(secs => gap.interval_seconds)
-    ) AS due_at
+    {SKIPPED}
     WHERE due_at >= wanted.start_at AND due_at < wanted.end_at
     GROUP BY wanted.device_id, 2
 ), known AS (

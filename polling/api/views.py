@@ -41,7 +41,7 @@ from polling.models import Verdict
 from polling.telemetry import system_text
 from polling.trial import credential_try
 from polling.upkeep import levels_state, tables_state
-from polling.verdict_rollups import VERDICTS
+from polling.verdict_rollups import VERDICTS, Tally
 
 
 class CredentialTestView(GenericAPIView[CredentialProfile]):
@@ -84,6 +84,11 @@ class DeviceVerdictsView(ListAPIView[Verdict]):
         return super().get(request, *args, **kwargs)
 
 
+def completeness_fields(tally: Tally) -> dict[str, Any]:
+    """CompletenessSerializer's."""
+    return {"due": tally.due, "answered": tally.answered, "missing": tally.missing, "verdicts": tally}
+
+
 class DeviceAvailabilityView(APIView):
     """How often a device answered, and when it did not."""
 
@@ -102,10 +107,7 @@ class DeviceAvailabilityView(APIView):
                 "start": found.start,
                 "end": found.end,
                 "availability_percent": found.percent,
-                "due": found.due,
-                "answered": found.answered,
-                "missing": found.missing,
-                "verdicts": found.verdicts,
+                **completeness_fields(found.verdicts),
                 "outages": [
                     {**asdict(outage), "seconds": outage.seconds(found.end)} for outage in found.outages
                 ],
@@ -160,10 +162,7 @@ class CompletenessView(APIView):
                 {
                     "start": hour.start,
                     "is_finished": hour.is_finished,
-                    "due": hour.due,
-                    "answered": hour.answered,
-                    "missing": hour.missing,
-                    "verdicts": hour.verdicts,
+                    **completeness_fields(hour.verdicts),
                 }
                 for hour in hours
             ]
