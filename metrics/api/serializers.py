@@ -104,11 +104,14 @@ class SeriesSerializer(serializers.Serializer[Any]):
     stale = serializers.BooleanField()
 
 
-class DeviceSeriesQuerySerializer(RangeSerializer):
+class StepQuerySerializer(RangeSerializer):
+    step = StepField(required=False, help_text="Default: chosen for about 500 points.")
+
+
+class DeviceSeriesQuerySerializer(StepQuerySerializer):
     path = serializers.ListField(
         child=PathField(), min_length=1, max_length=MAX_PATHS, help_text="May be given several times."
     )
-    step = StepField(required=False, help_text="Default: chosen for about 500 points.")
     agg = serializers.ChoiceField(choices=Aggregation.choices, required=False, default=Aggregation.AVG)
 
 
@@ -131,9 +134,12 @@ class AnsweredSerializer(serializers.Serializer[Any]):
     end = serializers.DateTimeField()
 
 
-class DeviceSeriesSerializer(AnsweredSerializer):
+class PlannedSerializer(AnsweredSerializer):
     device_id = serializers.IntegerField()
     step_seconds = serializers.IntegerField()
+
+
+class DeviceSeriesSerializer(PlannedSerializer):
     agg = serializers.CharField()
     as_of = serializers.DateTimeField(allow_null=True)
     stale = serializers.BooleanField()

@@ -1,28 +1,23 @@
 """Endpoints of the metrics app."""
 
 from dataclasses import asdict
-from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
-from rest_framework.exceptions import ValidationError
-from rest_framework.generics import ListAPIView, get_object_or_404
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from devices.models import Device
 from devices.selectors import slots_expected
 from devices.services import database_now
-from metrics.api.pages import SlotPages
+from metrics.api.ranges import DeviceSlotsView, plan_asked, plan_fields, validated
 from metrics.api.serializers import (
-    MAX_POINTS,
     DeviceSeriesQuerySerializer,
     DeviceSeriesSerializer,
     ExportQuerySerializer,
@@ -38,20 +33,13 @@ from metrics.api.serializers import (
 )
 from metrics.export import Export, Form, export_lines
 from metrics.last_values import last_values
-from metrics.levels import plan_series, step_automatic
 from metrics.models import Sample
 from metrics.paths import device_paths, fleet_paths, path_text
 from metrics.queries import Freshness, freshness_of, series_query
+from metrics.sample_rollups import SAMPLES
 from metrics.series import Aggregation, device_series
 from metrics.top import devices_top, plan_top
 from nms_project.authentication import ScrapeTokenAuthentication
-
-
-def validated(form: type[Serializer[Any]], data: Any, now: datetime) -> dict[str, Any]:
-    serializer = form(data=data, context={"now": now})
-    serializer.is_valid(raise_exception=True)
-    fields: dict[str, Any] = serializer.validated_data
-    return fields
 
 
 class MetricQueryView(APIView):
@@ -78,27 +66,15 @@ class MetricQueryView(APIView):
 class DeviceMetricsView(APIView):
     """Series of one device, in steps."""
 
-    queryset: QuerySet[Device] = Device.objects.all()
-
     @extend_schema(parameters=[DeviceSeriesQuerySerializer], responses=DeviceSeriesSerializer)
     def get(self, request: Request, pk: str) -> Response:
         """Downsampled values of some paths, oldest first; rollups answer long ranges, and the answer says
         which.
         """
-        device = get_object_or_404(self.queryset, pk=pk)
+        device = get_object_or_404(Device.objects.all(), pk=pk)
         now = database_now()
         query = validated(DeviceSeriesQuerySerializer, request.query_params, now)
-        start, end = query["start"], query["end"]
-        step = query.get("step") or step_automatic(end - start, device.polling_interval)
-        plan = plan_series(start=start, end=end, step=step, now=now)
-        if (plan.end - plan.start) / plan.step > MAX_POINTS:
-            raise ValidationError(
-                {
-                    "step": [
-                        f"Would give more than {MAX_POINTS:,} points: use a longer step or a shorter range."
-                    ]
-                }
-            )
+        plan = plan_asked(query, device, SAMPLES, now)
         aggregation = Aggregation(query["agg"])
         got, series = device_series(
             device_id=device.pk, paths=query["path"], plan=plan, aggregation=aggregation
@@ -107,10 +83,7 @@ class DeviceMetricsView(APIView):
         return Response(
             {
                 "device_id": device.pk,
-                "level": plan.level,
-                "start": plan.start,
-                "end": plan.end,
-                "step_seconds": int(plan.step.total_seconds()),
+                **plan_fields(plan),
                 "agg": aggregation.value,
                 "as_of": freshness.as_of,
                 "stale": freshness.is_stale,
@@ -121,22 +94,11 @@ class DeviceMetricsView(APIView):
         )
 
 
-class DeviceSamplesView(ListAPIView[Sample]):
+class DeviceSamplesView(DeviceSlotsView[Sample]):
     """The samples of a device as they were stored."""
 
     queryset = Sample.objects.all()
     serializer_class = SampleSerializer
-    pagination_class = SlotPages
-    filter_backends = ()
-
-    def get_queryset(self) -> QuerySet[Sample]:
-        device = get_object_or_404(Device.objects.all(), pk=self.kwargs["device_id"])
-        query = validated(RangeSerializer, self.request.query_params, database_now())
-        return (
-            super()
-            .get_queryset()
-            .filter(device_id=device.pk, due_at__gte=query["start"], due_at__lte=query["end"])
-        )
 
     @extend_schema(parameters=[RangeSerializer])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from metrics.api.serializers import RangeSerializer, StepField
+from metrics.api.serializers import PlannedSerializer, RangeSerializer
 from polling.models import Verdict, VerdictKind
 
 HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]+")
@@ -51,16 +51,14 @@ class VerdictSerializer(serializers.ModelSerializer[Verdict]):
         )
 
 
-class VerdictQuerySerializer(RangeSerializer):
+class DayRangeSerializer(RangeSerializer):
     """The last day by default."""
 
     default_range = timedelta(days=1)
 
+
+class VerdictQuerySerializer(DayRangeSerializer):
     kind = serializers.MultipleChoiceField(choices=VerdictKind.choices, required=False)
-
-
-class DayRangeSerializer(RangeSerializer):
-    default_range = timedelta(days=1)
 
 
 class OutageSerializer(serializers.Serializer[Any]):
@@ -89,10 +87,6 @@ class AvailabilitySerializer(CompletenessSerializer):
     outages = OutageSerializer(many=True)
 
 
-class PingQuerySerializer(RangeSerializer):
-    step = StepField(required=False, help_text="Default: chosen for about 500 points.")
-
-
 class PingPointSerializer(serializers.Serializer[Any]):
     timestamp = serializers.DateTimeField()
     rtt_min = serializers.FloatField(allow_null=True, help_text="Milliseconds.")
@@ -102,12 +96,7 @@ class PingPointSerializer(serializers.Serializer[Any]):
     count = serializers.IntegerField(help_text="Slots that were pinged.")
 
 
-class PingSeriesSerializer(serializers.Serializer[Any]):
-    device_id = serializers.IntegerField()
-    start = serializers.DateTimeField()
-    end = serializers.DateTimeField()
-    step_seconds = serializers.IntegerField()
-    level = serializers.CharField()
+class PingSeriesSerializer(PlannedSerializer):
     points = PingPointSerializer(many=True)
 
 

@@ -7,18 +7,15 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
-from rest_framework.exceptions import ValidationError
-from rest_framework.generics import GenericAPIView, ListAPIView, get_object_or_404
+from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from devices.models import CredentialProfile, Device
 from devices.services import database_now
-from metrics.api.pages import SlotPages
-from metrics.api.serializers import MAX_POINTS
-from metrics.api.views import validated
-from metrics.levels import plan_series, step_automatic
+from metrics.api.ranges import DeviceSlotsView, plan_asked, plan_fields, validated
+from metrics.api.serializers import StepQuerySerializer
 from nms_project.authentication import ScrapeTokenAuthentication
 from nms_project.queues import queue_names
 from polling.api.serializers import (
@@ -28,7 +25,6 @@ from polling.api.serializers import (
     DayRangeSerializer,
     FleetHourSerializer,
     HistorySerializer,
-    PingQuerySerializer,
     PingSeriesSerializer,
     SchedulerSerializer,
     VerdictQuerySerializer,
@@ -60,22 +56,14 @@ class CredentialTestView(GenericAPIView[CredentialProfile]):
         return Response(asdict(credential_try(profile=profile, target=target, port=port)))
 
 
-class DeviceVerdictsView(ListAPIView[Verdict]):
+class DeviceVerdictsView(DeviceSlotsView[Verdict]):
     """The ledger of a device."""
 
     queryset = Verdict.objects.all()
     serializer_class = VerdictSerializer
-    pagination_class = SlotPages
-    filter_backends = ()
+    query_serializer = VerdictQuerySerializer
 
-    def get_queryset(self) -> QuerySet[Verdict]:
-        device = get_object_or_404(Device.objects.all(), pk=self.kwargs["device_id"])
-        query = validated(VerdictQuerySerializer, self.request.query_params, database_now())
-        found = (
-            super()
-            .get_queryset()
-            .filter(device_id=device.pk, due_at__gte=query["start"], due_at__lte=query["end"])
-        )
+    def narrowed(self, found: QuerySet[Verdict], query: dict[str, Any]) -> QuerySet[Verdict]:
         return found.filter(kind__in=query["kind"]) if query.get("kind") else found
 
     @extend_schema(parameters=[VerdictQuerySerializer])
@@ -118,33 +106,16 @@ class DeviceAvailabilityView(APIView):
 class DevicePingView(APIView):
     """Round-trip time and loss of a device."""
 
-    @extend_schema(parameters=[PingQuerySerializer], responses=PingSeriesSerializer)
+    @extend_schema(parameters=[StepQuerySerializer], responses=PingSeriesSerializer)
     def get(self, request: Request, pk: str) -> Response:
         """In steps, oldest first."""
         device = get_object_or_404(Device.objects.all(), pk=pk)
         now = database_now()
-        query = validated(PingQuerySerializer, request.query_params, now)
-        start, end = query["start"], query["end"]
-        step = query.get("step") or step_automatic(end - start, device.polling_interval)
-        plan = plan_series(start=start, end=end, step=step, now=now, ladder=VERDICTS)
-        if (plan.end - plan.start) / plan.step > MAX_POINTS:
-            raise ValidationError(
-                {
-                    "step": [
-                        f"Would give more than {MAX_POINTS:,} points: use a longer step or a shorter range."
-                    ]
-                }
-            )
+        query = validated(StepQuerySerializer, request.query_params, now)
+        plan = plan_asked(query, device, VERDICTS, now)
         points = ping_series(device_id=device.pk, pieces=plan.pieces, step=plan.step)
         return Response(
-            {
-                "device_id": device.pk,
-                "start": plan.start,
-                "end": plan.end,
-                "step_seconds": int(plan.step.total_seconds()),
-                "level": plan.level,
-                "points": [asdict(point) for point in points],
-            }
+            {"device_id": device.pk, **plan_fields(plan), "points": [asdict(point) for point in points]}
         )
 
 
