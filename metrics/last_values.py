@@ -11,6 +11,7 @@ import orjson
 from django.db import connection
 
 from metrics.paths import document_leaves, path_text
+from metrics.queries import NEWEST_SAMPLE
 
 DEVICES_AT_A_TIME = 500
 HEAD = """\
@@ -26,20 +27,16 @@ SELECT device.id, device.hostname, host(device.ip_address), device.plugin_id, st
 FROM devices_device AS device JOIN devices_pollstate AS state ON state.device_id = device.id
 WHERE device.status = 'active' AND state.last_verdict <> '' AND device.id > %s ORDER BY device.id LIMIT %s
 """
-VALUES = """
+VALUES = f"""
 SELECT device.id, device.hostname, host(device.ip_address), device.plugin_id,
        (extract(epoch FROM sample.sampled_at) * 1000)::bigint, sample.data
 FROM (
     SELECT * FROM devices_device WHERE status = 'active' AND id > %s ORDER BY id LIMIT %s
 ) AS device
 JOIN devices_pollstate AS state ON state.device_id = device.id
-LEFT JOIN LATERAL (
-    SELECT sampled_at, data FROM metrics_sample
-    WHERE device_id = device.id AND due_at = state.newest_sample_at
-    OFFSET 0
-) AS sample ON true
+{NEWEST_SAMPLE}
 ORDER BY device.id
-"""
+"""  # noqa: S608 (constants of this project)
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 

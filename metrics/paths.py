@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from django.db import connection
 
+from metrics.queries import NEWEST_SAMPLE
 from metrics.sample_rollups import SAMPLES
 
 MAX_PATH_CHARACTERS = 128
@@ -47,13 +48,10 @@ class KnownPath:
     value: float | None
 
 
-DOCUMENT = """
-SELECT data FROM metrics_sample AS sample
-JOIN devices_pollstate AS state
-  ON state.device_id = sample.device_id AND state.newest_sample_at = sample.due_at
-WHERE sample.device_id = %s
-  AND sample.due_at = (SELECT newest_sample_at FROM devices_pollstate WHERE device_id = %s)
-"""
+DOCUMENT = f"""
+SELECT sample.data FROM devices_pollstate AS state {NEWEST_SAMPLE}
+WHERE state.device_id = %s AND sample.data IS NOT NULL
+"""  # noqa: S608 (constants of this project)
 OF_DEVICE = """
 SELECT DISTINCT unnest(paths) FROM metrics_layout WHERE id IN (
     SELECT layout FROM {table} WHERE device_id = %s AND start_at >= %s
@@ -67,7 +65,7 @@ OF_FLEET = (
 def device_paths(device_id: int, now: datetime) -> list[KnownPath]:
     """The numeric paths of the newest document, and of the documents of the last day."""
     with connection.cursor() as cursor:
-        cursor.execute(DOCUMENT, [device_id, device_id])
+        cursor.execute(DOCUMENT, [device_id])
         row = cursor.fetchone()
         newest = dict(document_leaves(orjson.loads(row[0]))) if row else {}
         table = SAMPLES.levels[1].table

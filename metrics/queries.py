@@ -1,12 +1,14 @@
 """Reads of samples by JSON path: one statement for any number of devices, newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 STATEMENT_TIMEOUT = "20s"  # a range of years for hundreds of devices must not hold a server for minutes
 
@@ -28,20 +30,29 @@ CROSS JOIN LATERAL (
 """
 
 # The newest sample by its key, which the run state knows: no partition is searched.
-NEWEST = """
+NEWEST_SAMPLE = """LEFT JOIN LATERAL (
+    SELECT sampled_at, data FROM metrics_sample
+    WHERE device_id = state.device_id AND due_at = state.newest_sample_at
+    OFFSET 0
+) AS sample ON true"""
+NEWEST = f"""
 SELECT device.id, coalesce(sample.sampled_at, state.newest_sample_at),
        state.newest_sample_at IS NULL
        OR coalesce(sample.sampled_at, state.newest_sample_at)
           < %(now)s - 2 * make_interval(secs => device.polling_interval_seconds)
 FROM devices_device AS device
 JOIN devices_pollstate AS state ON state.device_id = device.id
-LEFT JOIN LATERAL (
-    SELECT sampled_at FROM metrics_sample
-    WHERE device_id = device.id AND due_at = state.newest_sample_at
-    OFFSET 0
-) AS sample ON true
+{NEWEST_SAMPLE}
 WHERE device.id = ANY(%(devices)s)
-"""
+"""  # noqa: S608 (constants of this project)
+
+
+@contextmanager
+def reading() -> Iterator[CursorWrapper]:
+    """A cursor for statements that may read much: none of them for longer than STATEMENT_TIMEOUT."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
+        yield cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +92,7 @@ def series_query(
 ) -> list[Series]:
     """One Series for each distinct id, in the order given; an unknown device has an empty one."""
     series = {device_id: Series(device_id) for device_id in device_ids}
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
+    with reading() as cursor:
         for device_id, freshness in freshness_of(list(series), now).items():
             series[device_id].as_of, series[device_id].is_stale = freshness.as_of, freshness.is_stale
         values: dict[str, Any] = {

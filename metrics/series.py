@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from django.db import connection, models, transaction
+from django.db import models
 
 from metrics.levels import Piece, Plan
 from metrics.paths import path_text
+from metrics.queries import reading
 from metrics.sample_rollups import NUMBER_AT, leaf_at
-
-STATEMENT_TIMEOUT = "20s"
 
 
 class Aggregation(models.TextChoices):
@@ -125,8 +124,7 @@ def _statement(pieces: Sequence[Piece], aggregation: Aggregation, values: dict[s
 
 
 def _rows(statement: str, values: dict[str, Any]) -> list[tuple[int, datetime, float, int]]:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
+    with reading() as cursor:
         cursor.execute(statement, values)
         rows: list[tuple[int, datetime, float, int]] = cursor.fetchall()
     return rows

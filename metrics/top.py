@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
-
 from metrics.levels import RAW, Piece, ceil_to, decompose
 from metrics.partitions import partitioned
 from metrics.paths import path_text
+from metrics.queries import reading
 from metrics.rollups import floor_to
 from metrics.sample_rollups import NUMBER_AT, SAMPLES, leaf_at
-from metrics.series import STATEMENT_TIMEOUT, VALUES, Aggregation
+from metrics.series import VALUES, Aggregation
 
 FINE, HOURS, DAYS = SAMPLES.levels
 # The ends of a range are moved to whole intervals of a level that leaves few rows to read for each device.
@@ -122,7 +121,6 @@ def devices_top(
         values[f"start{i}"], values[f"end{i}"] = piece.start, piece.end
     order = "DESC" if is_descending else "ASC"
     ranked = RANKED.format(value=VALUES[aggregation], parts=" UNION ALL ".join(parts), order=order)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [STATEMENT_TIMEOUT])
+    with reading() as cursor:
         cursor.execute(SPOTS + ranked, values)
         return [Ranked(*row) for row in cursor.fetchall()]
