@@ -14,6 +14,7 @@ from metrics.partitions import Partitioning, is_cut, partition_drop, partitioned
 
 logger = logging.getLogger(__name__)
 
+NEVER = datetime.min.replace(tzinfo=UTC)
 STRAY_ROWS = 50_000  # of a DEFAULT partition in one transaction
 # A transaction that began before the device was deleted may still write about it.
 SETTLED = timedelta(minutes=2)
@@ -50,7 +51,7 @@ def _limit(cut: Partitioning, now: datetime) -> datetime:
     if not cut.feeds:
         return limit
     done = RollupProgress.objects.filter(level=cut.feeds).values_list("done_until", flat=True).first()
-    return limit if done is not None and done >= limit else (done or datetime.min.replace(tzinfo=UTC))
+    return min(limit, done or NEVER)
 
 
 def _trim_strays(table: str, cut: Partitioning, limit: datetime) -> None:

@@ -14,7 +14,7 @@ One worker at a time works on a ladder; another finds its lock taken and goes aw
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -94,28 +94,22 @@ def writers_share(cursor: CursorWrapper) -> None:
     cursor.execute(SHARE_LOCK)
 
 
-def late_note(cursor: CursorWrapper, level: Level, slots: Iterable[tuple[int, datetime]]) -> int:
-    """Marks the intervals of those slots that were sealed before; returns how many. After `writers_share`."""
+def late_note(cursor: CursorWrapper, level: Level, slots: Iterable[tuple[int, datetime]]) -> None:
+    """Marks the intervals of those slots that were sealed before. After `writers_share`."""
     cursor.execute("SELECT sealed_until FROM metrics_rollupprogress WHERE level = %s", [level.key])
     row = cursor.fetchone()
     if row is None:
-        return 0
-    late = {(device_id, level.floor(moment)) for device_id, moment in slots if moment < row[0]}
-    _mark(cursor, level, late)
-    return len(late)
+        return
+    late = sorted({(device_id, level.floor(moment)) for device_id, moment in slots if moment < row[0]})
+    if late:
+        devices, starts = zip(*late, strict=True)
+        cursor.execute(INSERT_MARKS, [level.key, list(devices), list(starts)])
 
 
 INSERT_MARKS = """
 INSERT INTO metrics_latemark (level, device_id, start_at)
 SELECT %s, device_id, start_at FROM unnest(%s::bigint[], %s::timestamptz[]) AS mark (device_id, start_at)
 """
-
-
-def _mark(cursor: CursorWrapper, level: Level, intervals: Iterable[tuple[int, datetime]]) -> None:
-    ordered = sorted(intervals)
-    if ordered:
-        devices, starts = zip(*ordered, strict=True)
-        cursor.execute(INSERT_MARKS, [level.key, list(devices), list(starts)])
 
 
 # --- Making ---
@@ -212,6 +206,7 @@ def _earliest(level: Level, now: datetime) -> datetime:
     column = partitioned()[level.source].column
     with connection.cursor() as cursor:
         cursor.execute(
+            # The names are those of our own models.
             f"SELECT min(oldest) FROM devices_device CROSS JOIN LATERAL (SELECT {column} AS oldest "  # noqa: S608
             f"FROM {level.source} WHERE device_id = devices_device.id ORDER BY {column} LIMIT 1) AS source"
         )
@@ -294,15 +289,14 @@ def _make(cursor: CursorWrapper, ladder: Ladder, level: Level, spans: Sequence[S
             _make_all(cursor, ladder, level, spans)
     except DataError as error:
         if len(spans) == 1:
-            logger.error("%s: device %s from %s is left out: %s", level.key, *_words(spans[0]), error)
+            span = spans[0]
+            logger.error(
+                "%s: device %s from %s is left out: %s", level.key, span.device_id, span.start, error
+            )
             return
         middle = len(spans) // 2
         _make(cursor, ladder, level, spans[:middle])
         _make(cursor, ladder, level, spans[middle:])
-
-
-def _words(span: Span) -> tuple[int, str]:
-    return span.device_id, span.start.isoformat()
 
 
 def _make_all(cursor: CursorWrapper, ladder: Ladder, level: Level, spans: Sequence[Span]) -> None:
@@ -333,22 +327,13 @@ class LevelState:
     late: int
 
 
-@dataclass(slots=True)
-class LadderState:
-    name: str
-    levels: list[LevelState] = field(default_factory=list)
-
-
-def ladder_state(ladder: Ladder, now: datetime) -> LadderState:
-    progress = {row.level: row for row in RollupProgress.objects.all()}
+def ladder_state(ladder: Ladder, now: datetime) -> list[LevelState]:
+    """Of its levels, from the finest up."""
+    done = dict(RollupProgress.objects.values_list("level", "done_until"))
     marks = dict(LateMark.objects.values_list("level").annotate(Count("pk")).order_by())
-    state = LadderState(ladder.name)
+    states = []
     for level in ladder.levels:
-        row = progress.get(level.key)
-        behind = 0
-        if row is not None:
-            behind = max(0, (level.floor(now - GRACE) - row.done_until) // level.interval)
-        state.levels.append(
-            LevelState(level, row.done_until if row else None, behind, marks.get(level.key, 0))
-        )
-    return state
+        until = done.get(level.key)
+        behind = 0 if until is None else max(0, (level.floor(now - GRACE) - until) // level.interval)
+        states.append(LevelState(level, until, behind, marks.get(level.key, 0)))
+    return states

@@ -47,7 +47,7 @@ def ladder_work(ladder: Ladder) -> None:
         now = database_now()
         if ladder_advance(ladder, now=now):
             return
-        for state in ladder_state(ladder, now).levels:
+        for state in ladder_state(ladder, now):
             if state.behind > FAR_BEHIND or state.late:
                 logger.warning(
                     "rollups of %s over %s: done until %s, %d intervals behind, %d to be repaired",

@@ -13,15 +13,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from devices.models import Device
-from metrics.rollups import ladder_state
-from metrics.sample_rollups import SAMPLES
 from nms_project.queues import queue_names
 from nms_project.telemetry import count, counters
 from polling.backlog import queue_lengths
 from polling.fleet import LATENESS_BOUNDS, schedule_state
 from polling.models import ParkedMessage, VerdictKind
 from polling.slots import Report
-from polling.verdict_rollups import VERDICTS
+from polling.upkeep import levels_state
 
 MICROSECONDS = 1_000_000
 BOUNDS_US = [int(bound * MICROSECONDS) for bound in LATENESS_BOUNDS]
@@ -69,13 +67,13 @@ class System(Collector):
         for status, number in Device.objects.values_list("status").annotate(Count("pk")).order_by():
             devices.add_metric([status], number)
         yield devices
-        state = schedule_state(self.now)
-        oldest = (self.now - state.oldest_due_at).total_seconds() if state.oldest_due_at else 0
-        yield GaugeMetricFamily("nms_devices_overdue", "Due, but not claimed yet.", value=state.overdue)
+        schedule = schedule_state(self.now)
+        oldest = (self.now - schedule.oldest_due_at).total_seconds() if schedule.oldest_due_at else 0
+        yield GaugeMetricFamily("nms_devices_overdue", "Due, but not claimed yet.", value=schedule.overdue)
         yield GaugeMetricFamily(
             "nms_oldest_due_seconds", "For how long the oldest of them has been.", value=oldest
         )
-        yield GaugeMetricFamily("nms_leases", "Slots that are being worked on.", value=state.leased)
+        yield GaugeMetricFamily("nms_leases", "Slots that are being worked on.", value=schedule.leased)
         parked = ParkedMessage.objects.count()
         yield GaugeMetricFamily("nms_parked_messages", "Messages that killed their workers.", value=parked)
         labels = ["ladder", "level"]
@@ -83,11 +81,10 @@ class System(Collector):
             "nms_rollup_done_timestamp_seconds", "Up to where a level is made.", labels=labels
         )
         late = GaugeMetricFamily("nms_rollup_late_intervals", "Marked to be made again.", labels=labels)
-        for ladder in (SAMPLES, VERDICTS):
-            for level in ladder_state(ladder, self.now).levels:
-                late.add_metric([ladder.name, level.level.name], level.late)
-                if level.done_until is not None:
-                    done.add_metric([ladder.name, level.level.name], level.done_until.timestamp())
+        for ladder, state in levels_state(self.now):
+            late.add_metric([ladder, state.level.name], state.late)
+            if state.done_until is not None:
+                done.add_metric([ladder, state.level.name], state.done_until.timestamp())
         yield from (done, late)
 
     def _queues(self) -> Iterator[Metric]:

@@ -41,6 +41,4 @@ def tables_state() -> list[TableState]:
 
 def levels_state(now: datetime) -> list[tuple[str, LevelState]]:
     """(ladder, level) of every level."""
-    return [
-        (ladder.name, level) for ladder in (SAMPLES, VERDICTS) for level in ladder_state(ladder, now).levels
-    ]
+    return [(ladder.name, level) for ladder in (SAMPLES, VERDICTS) for level in ladder_state(ladder, now)]

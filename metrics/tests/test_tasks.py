@@ -44,7 +44,7 @@ def test_being_far_behind_is_said(
     monkeypatch.setattr(tasks, "ladder_advance", lambda *_, **__: False)  # its time is up
     with caplog.at_level(logging.WARNING, "metrics.tasks"):
         tasks.rollups_task()
-    (behind,) = [level.behind for level in ladder_state(SAMPLES, database_now()).levels if level.behind]
+    (behind,) = [level.behind for level in ladder_state(SAMPLES, database_now()) if level.behind]
     assert f"{behind} intervals behind" in caplog.text
 
 
@@ -55,7 +55,7 @@ def test_old_partitions_are_dropped_once_they_are_rolled_up(device: Device, sett
     partitions_ensure("metrics_sample", long_ago, long_ago)
     tasks.trim_task()
     assert Sample.objects.count() == 1
-    while ladder_state(SAMPLES, database_now()).levels[0].behind or not RollupProgress.objects.exists():
+    while ladder_state(SAMPLES, database_now())[0].behind or not RollupProgress.objects.exists():
         tasks.rollups_task()
     tasks.trim_task()
     assert Sample.objects.count() == 0
