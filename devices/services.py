@@ -96,16 +96,7 @@ def _enter(devices: Sequence[Device], now: datetime) -> None:
         )
         for device in devices
     )
-    StatusChange.objects.bulk_create(
-        StatusChange(
-            device=device,
-            new_status=device.status,
-            reason=device.status_reason,
-            polling_interval_seconds=device.polling_interval_seconds,
-            at=now,
-        )
-        for device in devices
-    )
+    StatusChange.objects.bulk_create(_change(device, "", device.status_reason, now) for device in devices)
 
 
 @transaction.atomic
@@ -215,7 +206,7 @@ def _set_interval(device: Device, interval_seconds: int, now: datetime) -> None:
     reason = f"interval {device.polling_interval_seconds} s → {interval_seconds} s"
     device.polling_interval_seconds = interval_seconds
     device.save(update_fields=["polling_interval_seconds", "updated_at"])
-    _note_change(device, device.status, reason, now)
+    _change(device, device.status, reason, now).save()
 
 
 def _move_slots(device: Device, now: datetime) -> None:
@@ -231,11 +222,12 @@ def _set_status(device: Device, status: DeviceStatus, reason: str, now: datetime
     device.status, device.status_reason, device.status_since = status, reason[:500], now
     device.save(update_fields=["status", "status_reason", "status_since", "updated_at"])
     if old != status:
-        _note_change(device, old, reason, now)
+        _change(device, old, reason, now).save()
 
 
-def _note_change(device: Device, old: str, reason: str, now: datetime) -> None:
-    StatusChange.objects.create(
+def _change(device: Device, old: str, reason: str, now: datetime) -> StatusChange:
+    """To what the device is now; not saved."""
+    return StatusChange(
         device=device,
         old_status=old,
         new_status=device.status,
