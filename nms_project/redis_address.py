@@ -48,9 +48,11 @@ def sentinel_parse(url: str) -> SentinelAddress | None:
             "REDIS_URL: name the master after the sentinels: sentinel://host:26379/mymaster."
         )
     password = unquote(credentials.partition(":")[2]) or None
-    return SentinelAddress(
-        tuple(sentinels), master, password, int(dict(parse_qsl(parts.query)).get("db", "0"))
-    )
+    return SentinelAddress(tuple(sentinels), master, password, int(_database(parts.query)))
+
+
+def _database(query: str) -> str:
+    return dict(parse_qsl(query)).get("db", "0")
 
 
 def client(url: str) -> redis.Redis:
@@ -74,5 +76,4 @@ def broker(url: str) -> tuple[str, dict[str, Any]]:
     if parts.scheme != "unix":
         return url, {}
     # Kombu wants `redis+socket://` where redis-py takes `unix://`.
-    database = dict(parse_qsl(parts.query)).get("db", "0")
-    return f"redis+socket://{parts.path}?virtual_host={database}", {}
+    return f"redis+socket://{parts.path}?virtual_host={_database(parts.query)}", {}
