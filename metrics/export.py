@@ -6,7 +6,7 @@ versions alive and a slow reader blocks nobody. Rows come by day, then by device
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -75,7 +75,7 @@ COPY = {
 }
 
 
-def export_lines(export: Export) -> Iterator[bytes]:
+def export_lines(export: Export) -> Generator[bytes, None, None]:
     """The export in pieces. CSV begins with the names of its columns; NDJSON ends with {"end": true, "rows":
     n}: one without it was cut off.
     """

@@ -51,7 +51,7 @@ class MomentField(serializers.DateTimeField):
 class StepField(serializers.CharField):
     """Seconds, or a number with s, m, h or d."""
 
-    def to_internal_value(self, data: Any) -> timedelta:  # type: ignore[override]
+    def to_internal_value(self, data: Any) -> timedelta:  # type: ignore[override]  # it gives on a length
         match = STEP.fullmatch(super().to_internal_value(data))
         seconds = int(match[1]) * UNITS[match[2] or "s"] if match else 0
         if not 1 <= seconds <= MAX_STEP.total_seconds():

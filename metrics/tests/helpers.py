@@ -10,8 +10,9 @@ from typing import Any
 from django.db import connection, transaction
 
 from devices.schedule import to_microseconds
+from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample
 from metrics.rollups import Ladder, ladder_advance
-from polling.models import VerdictKind
+from polling.models import Verdict, VerdictKind
 from polling.slots import Report
 from polling.store import reports_store
 
@@ -50,3 +51,9 @@ def long_reader(table: str) -> Iterator[None]:
     yield
     done.set()
     thread.join()
+
+
+def forget_everything() -> None:
+    """Faster than TRUNCATE, which makes new files for every partition."""
+    for model in (Verdict, Sample, Rollup5m, Rollup1h, Rollup1d, RollupProgress, LateMark, Layout):
+        model._default_manager.all().delete()

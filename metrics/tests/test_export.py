@@ -114,7 +114,7 @@ def test_a_reader_who_goes_away_leaves_the_connection_usable(fleet: list[Device]
     export = Export(Form.NDJSON, "raw", now - 3 * DAY, now, None, [])
     pieces = export_lines(export)
     next(pieces)
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 

@@ -13,24 +13,18 @@ import pytest
 from django.db import connection, transaction
 from django.db.utils import InterfaceError, OperationalError
 
-from devices.models import CredentialProfile, Device
+from devices.models import Device
 from metrics.partitions import partitioned
 from metrics.rollups import ladder_advance
 from metrics.sample_rollups import SAMPLES
 from metrics.tests.helpers import advance, report_of, store
 from polling.store import reports_store
-from polling.tests.conftest import winrm_device
 
 pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.slow]
 START = datetime(2030, 4, 1, 22, 50, tzinfo=UTC)
 LATER = START + timedelta(minutes=73)  # just after midnight: little work, on every level
 TABLES = (*partitioned(), "metrics_latemark", "metrics_rollupprogress", "metrics_layout")
 IGNORED = {"metrics_latemark": "id", "metrics_rollupprogress": "updated_at"}
-
-
-@pytest.fixture
-def devices(winrm_credential: CredentialProfile) -> list[Device]:
-    return [winrm_device(winrm_credential, last) for last in range(1, 4)]
 
 
 def tables() -> dict[str, list[Any]]:
@@ -95,16 +89,16 @@ def killed_everywhere(work: Callable[[], Any], prepare: Callable[[], Any]) -> in
             return statement - 1
 
 
-def samples(devices: list[Device]) -> dict[tuple[int, datetime], Any]:
+def samples(three: list[Device]) -> dict[tuple[int, datetime], Any]:
     return {
         (device.pk, START + timedelta(minutes=minute)): {"a": minute, "b": {"c": 1}}
-        for device in devices
+        for device in three
         for minute in (0, 1, 7, 40)
     }
 
 
-def test_a_killed_rollup_leaves_what_an_undisturbed_one_leaves(devices: list[Device]) -> None:
-    everything = samples(devices)
+def test_a_killed_rollup_leaves_what_an_undisturbed_one_leaves(three: list[Device]) -> None:
+    everything = samples(three)
     late = {key: document for key, document in everything.items() if key[1].minute == 51}
 
     def prepare() -> None:
@@ -116,8 +110,8 @@ def test_a_killed_rollup_leaves_what_an_undisturbed_one_leaves(devices: list[Dev
     assert statements > 40
 
 
-def test_a_killed_store_leaves_what_an_undisturbed_one_leaves(devices: list[Device]) -> None:
-    reports = [report_of(pk, at, document) for (pk, at), document in samples(devices).items()]
+def test_a_killed_store_leaves_what_an_undisturbed_one_leaves(three: list[Device]) -> None:
+    reports = [report_of(pk, at, document) for (pk, at), document in samples(three).items()]
 
     def prepare() -> None:
         advance(SAMPLES, START + timedelta(minutes=30))  # so that some of it is late
@@ -127,7 +121,7 @@ def test_a_killed_store_leaves_what_an_undisturbed_one_leaves(devices: list[Devi
     assert statements > 5
 
 
-def test_a_sample_being_stored_while_its_interval_is_sealed_is_not_missed(devices: list[Device]) -> None:
+def test_a_sample_being_stored_while_its_interval_is_sealed_is_not_missed(three: list[Device]) -> None:
     advance(SAMPLES, START)
     finished = threading.Event()
 
@@ -138,7 +132,7 @@ def test_a_sample_being_stored_while_its_interval_is_sealed_is_not_missed(device
 
     roller = threading.Thread(target=roll_up)
     with transaction.atomic():
-        store({(devices[0].pk, START + timedelta(minutes=1)): {"a": 1}})  # not committed yet
+        store({(three[0].pk, START + timedelta(minutes=1)): {"a": 1}})  # not committed yet
         roller.start()
         assert not finished.wait(0.5)
     roller.join()
@@ -148,8 +142,8 @@ def test_a_sample_being_stored_while_its_interval_is_sealed_is_not_missed(device
         assert cursor.fetchall() == [(1,)]
 
 
-def test_two_workers_on_one_ladder_do_no_harm(devices: list[Device]) -> None:
-    store(samples(devices))
+def test_two_workers_on_one_ladder_do_no_harm(three: list[Device]) -> None:
+    store(samples(three))
     errors: list[BaseException] = []
 
     def work() -> None:
@@ -169,6 +163,6 @@ def test_two_workers_on_one_ladder_do_no_harm(devices: list[Device]) -> None:
     assert errors == []
     shared = tables()
     empty()
-    store(samples(devices))
+    store(samples(three))
     advance(SAMPLES, LATER)
     assert tables() == shared

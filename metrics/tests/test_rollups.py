@@ -17,8 +17,7 @@ from devices.models import CredentialProfile, Device
 from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample
 from metrics.rollups import Ladder, Level, ladder_advance, ladder_state
 from metrics.sample_rollups import SAMPLES
-from metrics.tests.helpers import advance, long_reader, report_of, store
-from polling.models import Verdict
+from metrics.tests.helpers import advance, forget_everything, long_reader, report_of, store
 from polling.store import reports_store
 from polling.tests.conftest import winrm_device
 
@@ -90,17 +89,6 @@ documents = st.recursive(
 )
 moments = st.integers(0, 5 * 60).map(lambda minute: START + timedelta(minutes=minute, seconds=7))
 samples_of_a_day = st.dictionaries(st.tuples(st.integers(0, 2), moments), documents, min_size=1, max_size=25)
-
-
-@pytest.fixture
-def three(winrm_credential: CredentialProfile) -> list[Device]:
-    return [winrm_device(winrm_credential, last) for last in range(1, 4)]
-
-
-def forget_everything() -> None:
-    """Faster than TRUNCATE, which makes new files for every partition."""
-    for model in (Verdict, Sample, Rollup5m, Rollup1h, Rollup1d, RollupProgress, LateMark, Layout):
-        model._default_manager.all().delete()
 
 
 @pytest.mark.slow
@@ -200,11 +188,11 @@ def test_catching_up_shows_how_far_it_is(three: list[Device]) -> None:
     store({(three[0].pk, START + timedelta(hours=n)): {"a": n} for n in range(3)})
     assert not ladder_advance(SAMPLES, now=LATER, seconds=0)
     advance(SAMPLES, START + timedelta(hours=1, minutes=3))
-    fine, hours, days = ladder_state(SAMPLES, LATER).levels
+    fine, hours, days = ladder_state(SAMPLES, LATER)
     assert fine.done_until == START + timedelta(hours=1)
     assert (fine.behind, hours.behind, days.done_until) == (25 * 12, 25, datetime(2030, 3, 9, tzinfo=UTC))
     advance(SAMPLES, LATER)
-    assert [level.behind for level in ladder_state(SAMPLES, LATER).levels] == [0, 0, 0]
+    assert [level.behind for level in ladder_state(SAMPLES, LATER)] == [0, 0, 0]
 
 
 def test_a_clock_that_was_ahead_costs_nothing_when_it_is_set_right(three: list[Device]) -> None:

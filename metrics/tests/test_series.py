@@ -10,16 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devices.models import CredentialProfile, Device
+from devices.models import Device
 from metrics.levels import plan_series, step_automatic
-from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample
 from metrics.rollups import floor_to
 from metrics.sample_rollups import SAMPLES
 from metrics.series import Aggregation, device_series
-from metrics.tests.helpers import advance, store
+from metrics.tests.helpers import advance, forget_everything, store
 from metrics.top import devices_top, plan_top
-from polling.models import Verdict
-from polling.tests.conftest import winrm_device
 
 pytestmark = pytest.mark.usefixtures("committed")
 START = datetime(2030, 5, 9, 22, tzinfo=UTC)
@@ -41,16 +38,6 @@ minutes = st.integers(0, 27 * 60)
 histories = st.dictionaries(
     minutes, st.tuples(st.integers(-50, 50), st.one_of(st.none(), st.integers(0, 9))), min_size=1, max_size=25
 )
-
-
-@pytest.fixture
-def three(winrm_credential: CredentialProfile) -> list[Device]:
-    return [winrm_device(winrm_credential, last) for last in range(1, 4)]
-
-
-def forget_everything() -> None:
-    for model in (Verdict, Sample, Rollup5m, Rollup1h, Rollup1d, RollupProgress, LateMark, Layout):
-        model._default_manager.all().delete()
 
 
 def document(cpu: int, other: int | None) -> dict[str, Any]:
@@ -92,8 +79,9 @@ def test_a_series_at_any_level_equals_the_straightforward_answer(
         for column, series in enumerate((cpu, other)):
             buckets: dict[datetime, list[int]] = defaultdict(list)
             for moment, pair in inside.items():
-                if pair[column] is not None:
-                    buckets[floor_to(moment, plan.step)].append(pair[column])  # type: ignore[arg-type]
+                value = pair[column]
+                if value is not None:
+                    buckets[floor_to(moment, plan.step)].append(value)
             expected = [
                 (bucket, STRAIGHT[aggregation](values), len(values)) for bucket, values in buckets.items()
             ]
