@@ -6,7 +6,7 @@
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import redis
 from django.core.exceptions import ImproperlyConfigured
@@ -69,7 +69,8 @@ def broker(url: str) -> tuple[str, dict[str, Any]]:
     """The broker's URL, and what its transport has to know besides."""
     address = sentinel_parse(url)
     if address is not None:
-        password = f":{address.password}@" if address.password else ""
+        # Quoted whole: Kombu cuts the list of URLs at semicolons before it reads any of them.
+        password = f":{quote(address.password, safe='')}@" if address.password else ""
         urls = [f"sentinel://{password}{host}:{port}/{address.database}" for host, port in address.sentinels]
         return ";".join(urls), {"master_name": address.master, "sentinel_kwargs": TIMEOUTS}
     parts = urlsplit(url)

@@ -112,4 +112,6 @@ def test_two_of_everything_double_nothing(simulator: Simulator) -> None:
         assert stack.count(DOUBLED) == 0
         assert stack.count(UNMATCHED) == 0
         assert stack.count(good) == simulator.polls() - before
-        assert stack.sql("SELECT DISTINCT kind FROM polling_verdict") == [("ok",)]
+        # A machine that is slow for a moment is no fault: the next slot finds the poll still at work.
+        others = "SELECT DISTINCT kind FROM polling_verdict WHERE kind NOT IN ('ok', 'overrun')"
+        assert stack.sql(others) == []

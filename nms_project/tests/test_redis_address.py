@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import kombu
 import pytest
@@ -15,6 +16,7 @@ from nms_project.stack.live import free_port
 from nms_project.stack.redis import _binary
 
 MASTER = "nms-master"
+PASSWORD = "p@w/;%"
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,8 @@ MASTER = "nms-master"
         ("redis://:pw@host:6379/3", "redis://:pw@host:6379/3"),
         ("unix:///run/redis.sock?db=2", "redis+socket:///run/redis.sock?virtual_host=2"),
         ("sentinel://a:1,b/m", "sentinel://a:1/0;sentinel://b:26379/0"),
-        ("sentinel://:p%40w@a:1/m?db=4", "sentinel://:p@w@a:1/4"),
+        ("sentinel://:p%40w@a:1/m?db=4", "sentinel://:p%40w@a:1/4"),
+        ("sentinel://:%2F%3B%25@a:1,b:2/m", "sentinel://:%2F%3B%25@a:1/0;sentinel://:%2F%3B%25@b:2/0"),
     ],
 )
 def test_the_broker_gets_the_same_server(url: str, expected: str) -> None:
@@ -49,18 +52,18 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports = {name: free_port() for name in ("master", "replica", "sentinel")}
-        common = "bind 127.0.0.1\nsave ''\nrequirepass pw\nmasterauth pw\n"
+        common = f"bind 127.0.0.1\nsave ''\nrequirepass {PASSWORD}\nmasterauth {PASSWORD}\n"
         self.start(folder, "master", common)
         self.start(folder, "replica", f"{common}replicaof 127.0.0.1 {self.ports['master']}\n")
         self.start(
             folder,
             "sentinel",
             f"bind 127.0.0.1\nsentinel monitor {MASTER} 127.0.0.1 {self.ports['master']} 1\n"
-            f"sentinel auth-pass {MASTER} pw\nsentinel down-after-milliseconds {MASTER} 500\n"
+            f"sentinel auth-pass {MASTER} {PASSWORD}\nsentinel down-after-milliseconds {MASTER} 500\n"
             f"sentinel failover-timeout {MASTER} 3000\n",
             "--sentinel",
         )
-        self.url = f"sentinel://:pw@127.0.0.1:{self.ports['sentinel']}/{MASTER}"
+        self.url = f"sentinel://:{quote(PASSWORD, safe='')}@127.0.0.1:{self.ports['sentinel']}/{MASTER}"
 
     def start(self, folder: Path, name: str, text: str, *options: str) -> None:
         place = folder / name
