@@ -3,7 +3,6 @@
 Whole hours and days come from the rollups, the rest from the verdicts themselves while they are kept.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from metrics.partitions import partitioned
 from metrics.rollups import Level, floor_to
 from polling.models import VerdictKind
 from polling.slots import from_microseconds
-from polling.verdict_rollups import COUNTS, DOWN, IS_UP, SKIPPED, VERDICTS, Tally
+from polling.verdict_rollups import COUNTS, IS_UP, OF_THESE_MONTHS, VERDICTS, Tally, skipped_slots
 
 MAX_OUTAGES = 1_000
 
@@ -50,20 +49,21 @@ class Outage:
 
 @dataclass(slots=True)
 class Availability:
-    """Of [start, end). `percent` is of the slots that say something of the device; None where there are
-    none.
+    """Of [start, end). `down` counts the slots that say the device does not answer; `percent` is of those
+    that say either, None where there are none.
     """
 
     start: datetime
     end: datetime
     verdicts: Tally = field(default_factory=Tally)
+    down: int = 0
     outages: list[Outage] = field(default_factory=list)
 
     @property
     def percent(self) -> float | None:
-        down = sum(self.verdicts[kind] for kind in DOWN)
-        known = self.verdicts[VerdictKind.OK.value] + down
-        return 100 * self.verdicts[VerdictKind.OK.value] / known if known else None
+        up = self.verdicts[VerdictKind.OK.value]
+        known = up + self.down
+        return 100 * up / known if known else None
 
 
 def availability(*, device_id: int, start: datetime, end: datetime, now: datetime) -> Availability:
@@ -72,11 +72,11 @@ def availability(*, device_id: int, start: datetime, end: datetime, now: datetim
     found = Availability(start, end)
     told: list[Told] = []
     for piece in decompose(VERDICTS.levels, start, end):
-        counts, changes = (
-            _of_level(device_id, piece, piece.level) if piece.level else _of_ledger(device_id, piece)
+        told += (
+            _of_level(found, device_id, piece, piece.level)
+            if piece.level
+            else _of_ledger(found, device_id, piece)
         )
-        found.verdicts.update(counts)
-        told += changes
     before = _before(device_id, start)
     found.outages = list(_outages(before, told, start))[-MAX_OUTAGES:]
     return found
@@ -94,12 +94,12 @@ def _kept(start: datetime, end: datetime, now: datetime) -> tuple[datetime, date
 # --- Reading ---
 
 LEDGER_COUNTS = f"""
-SELECT kind, count(*) FROM polling_verdict
+SELECT kind, count(*), count(*) FILTER (WHERE NOT {IS_UP}) FROM polling_verdict
 WHERE device_id = %(device)s AND due_at >= %(start)s AND due_at < %(end)s GROUP BY kind
 UNION ALL
-SELECT 'skipped', count(*) FROM polling_gap AS gap
-{SKIPPED}
-WHERE device_id = %(device)s AND due_at >= %(start)s AND due_at < %(end)s
+SELECT 'skipped', count(*), 0 FROM polling_gap AS gap
+{skipped_slots("%(start)s", "%(end)s")}
+WHERE device_id = %(device)s AND {OF_THESE_MONTHS.format(low="%(start)s", high="%(end)s")}
 """
 LEDGER_CHANGES = f"""
 SELECT at, is_up, kind, error FROM (
@@ -110,7 +110,7 @@ SELECT at, is_up, kind, error FROM (
 ) AS told WHERE is_change ORDER BY at
 """
 LEVEL_ROWS = f"""
-SELECT first_at, changes, {", ".join(COUNTS)} FROM {{table}}
+SELECT first_at, changes, down, {", ".join(COUNTS)} FROM {{table}}
 WHERE device_id = %(device)s AND start_at >= %(start)s AND start_at < %(end)s ORDER BY start_at
 """
 BEFORE_IN_LEDGER = f"""
@@ -134,20 +134,25 @@ def _read(
     return rows
 
 
-def _of_ledger(device_id: int, piece: Piece) -> tuple[Counter[str], list[Told]]:
-    counts = Counter(dict(_read(LEDGER_COUNTS, device_id, piece.start, piece.end)))
-    return +counts, [Told(*row) for row in _read(LEDGER_CHANGES, device_id, piece.start, piece.end)]
+def _of_ledger(found: Availability, device_id: int, piece: Piece) -> list[Told]:
+    """Counts into `found`; returns the changes."""
+    for kind, count, down in _read(LEDGER_COUNTS, device_id, piece.start, piece.end):
+        if count:
+            found.verdicts[kind] += count
+            found.down += down
+    return [Told(*row) for row in _read(LEDGER_CHANGES, device_id, piece.start, piece.end)]
 
 
-def _of_level(device_id: int, piece: Piece, level: Level) -> tuple[Counter[str], list[Told]]:
-    counts: Counter[str] = Counter()
+def _of_level(found: Availability, device_id: int, piece: Piece, level: Level) -> list[Told]:
+    """The same from rollups."""
     told: list[Told] = []
-    for first_at, changes, *numbers in _read(
+    for first_at, changes, down, *numbers in _read(
         LEVEL_ROWS.format(table=level.table), device_id, piece.start, piece.end
     ):
-        counts.update(dict(zip(COUNTS, numbers, strict=True)))
+        found.verdicts.update({name: n for name, n in zip(COUNTS, numbers, strict=True) if n})
+        found.down += down
         told += _told(first_at, changes)
-    return +counts, told
+    return told
 
 
 def _told(first_at: datetime | None, changes: str | None) -> list[Told]:

@@ -34,7 +34,7 @@ class Claimed:
 # moved: without a lease, or with one that ran out, the new slot is leased; a live lease stays as it is.
 # ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`.
 #         A slot that has its answer already keeps it.
-# gap: the skipped slots, one row for all of a device's.
+# gap: the skipped slots, one row for each device and month of theirs.
 # late: hours of the ledger that were rolled up before we wrote into them.
 #
 # Each join says its ids twice, the second time as an array: that keeps the planner at the primary key. Left
@@ -81,7 +81,18 @@ WITH due AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), gap AS (
     INSERT INTO polling_gap (device_id, first_at, slots, interval_seconds)
-    SELECT device_id, next_poll_at, skipped, interval_seconds FROM slot WHERE skipped > 0
+    SELECT device_id, next_poll_at + first * step, past - first, interval_seconds
+    FROM slot CROSS JOIN LATERAL generate_series(
+        date_trunc('month', next_poll_at, 'UTC'), next_poll_at + (skipped - 1) * step,
+        interval '1 month', 'UTC'
+    ) AS month CROSS JOIN LATERAL (SELECT
+        greatest(0, ceil(extract(epoch FROM month - next_poll_at) / interval_seconds))::int AS first,
+        least(skipped, ceil(
+            extract(epoch FROM date_trunc('month', month + interval '32 days', 'UTC') - next_poll_at)
+            / interval_seconds
+        ))::int AS past
+    ) AS within
+    WHERE skipped > 0 AND past > first
     ON CONFLICT DO NOTHING
 ), late AS (
     INSERT INTO metrics_latemark (level, device_id, start_at)
@@ -132,6 +143,14 @@ WHERE next_poll_at > now() + make_interval(secs => interval_seconds)
   AND (last_due_at IS NULL OR last_due_at > now()
        OR next_poll_at > last_due_at + 1.5 * make_interval(secs => interval_seconds))
 """
+# What was polled while the clock was ahead stays in the ledger, but is the newest of nothing.
+RESET_NEWEST = """
+UPDATE devices_pollstate AS state
+SET last_polled_at = least(last_polled_at, now()),
+    newest_sample_at = (SELECT max(due_at) FROM metrics_sample AS sample
+                        WHERE sample.device_id = state.device_id AND sample.due_at <= now())
+WHERE last_polled_at > now() OR newest_sample_at > now()
+"""
 
 
 def slots_claim(*, limit: int, lease_seconds: float) -> tuple[list[Claimed], int]:
@@ -154,7 +173,11 @@ def leases_expire(*, limit: int) -> int:
 
 
 def slots_reset() -> int:
-    """Moves back slots that lie too far ahead because the clock jumped back; returns how many."""
+    """Moves back slots that lie too far ahead because the clock jumped back; returns how many. Newest polls
+    that lie ahead give way to those that do not.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(RESET)
-        return int(cursor.rowcount)
+        moved = int(cursor.rowcount)
+        cursor.execute(RESET_NEWEST)
+        return moved

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.db import connection
 
+from metrics.models import RollupProgress
 from polling.models import FleetHour
-from polling.verdict_rollups import COUNTS, SKIPPED, VERDICTS, Tally
+from polling.verdict_rollups import COUNTS, OF_THESE_MONTHS, VERDICTS, Tally, skipped_slots
 
-HOUR = timedelta(hours=1)
 LATENESS_RANGE = timedelta(minutes=10)
 LATENESS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds
 
@@ -30,9 +30,8 @@ SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, kind, count(*) F
 WHERE due_at >= %(start)s AND due_at < %(end)s GROUP BY hour, kind
 UNION ALL
 SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, 'skipped', count(*) FROM polling_gap AS gap
-{SKIPPED}
-WHERE first_at < %(end)s AND first_at + slots * make_interval(secs => interval_seconds) >= %(start)s
-  AND due_at >= %(start)s AND due_at < %(end)s
+{skipped_slots("%(start)s", "%(end)s")}
+WHERE {OF_THESE_MONTHS.format(low="%(start)s", high="%(end)s")}
 GROUP BY hour
 """
 
@@ -41,11 +40,11 @@ def completeness(*, start: datetime, end: datetime, now: datetime) -> list[Compl
     """Every hour that touches [start, end) and in which something was due, oldest first."""
     level = VERDICTS.levels[0]
     low = level.floor(start)
+    done = RollupProgress.objects.filter(level=level.key).values_list("done_until", flat=True).first() or low
     found: dict[datetime, tuple[bool, Counter[str]]] = {}
-    for row in FleetHour.objects.filter(start_at__gte=low, start_at__lt=end).order_by("start_at"):
+    for row in FleetHour.objects.filter(start_at__gte=low, start_at__lt=min(end, done)).order_by("start_at"):
         found[row.start_at] = True, Counter({name: getattr(row, name) for name in COUNTS})
-    rolled = FleetHour.objects.order_by("-start_at").values_list("start_at", flat=True).first()
-    fresh = max(low, rolled + HOUR) if rolled else low
+    fresh = max(low, done)
     if fresh < min(end, now):
         with connection.cursor() as cursor:
             cursor.execute(FROM_LEDGER, {"start": fresh, "end": min(end, now)})

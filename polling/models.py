@@ -53,9 +53,10 @@ class Verdict(models.Model):
 class VerdictRollup(models.Model):
     """The verdicts of one device over one interval: how many of each kind, and when it went down and came up.
 
-    `skipped` are slots that a stall left without a verdict. `first_at` is the first verdict that says whether
-    the device answers. `changes` is null while it did throughout, else [microseconds since the epoch, kind,
-    error] of each verdict that said otherwise than the one before, the first included.
+    `skipped` are slots that a stall left without a verdict; `down` counts the verdicts that say the device
+    does not answer, which a quota's or an untried login's does not. `first_at` is the first verdict that says
+    whether the device answers. `changes` is null while it did throughout, else [microseconds since the epoch,
+    kind, error] of each verdict that said otherwise than the one before, the first included.
     """
 
     pk = models.CompositePrimaryKey("device_id", "start_at")
@@ -77,6 +78,7 @@ class VerdictRollup(models.Model):
     overrun = models.IntegerField()
     lost = models.IntegerField()
     skipped = models.IntegerField()
+    down = models.IntegerField()
     changes = models.JSONField(null=True)
 
     class Meta:
@@ -117,8 +119,9 @@ class FleetHour(models.Model):
 
 
 class Gap(models.Model):
-    """Slots of a device that a stall skipped: `slots` grid points from `first_at` on. They have no
-    verdicts.
+    """Slots of a device that a stall skipped: `slots` grid points from `first_at` on. They have no verdicts.
+
+    All of a row's lie in one month, UTC's, so that they are dropped with its partition.
     """
 
     partitioning: ClassVar[Partitioning] = Partitioning(

@@ -22,11 +22,23 @@ CASE WHEN kind = 'ok' THEN true
           AND attempted AND error_code <> 'quota' THEN false
 END"""
 
-# One row for each slot of a gap.
-SKIPPED = """CROSS JOIN LATERAL generate_series(
-    gap.first_at, gap.first_at + (gap.slots - 1) * make_interval(secs => gap.interval_seconds),
-    make_interval(secs => gap.interval_seconds)
-) AS due_at"""
+
+def skipped_slots(low: str, high: str) -> str:
+    """One row for each slot of a `gap` in [low, high): no more of a long one is written out than is asked
+    for.
+    """
+    return f"""
+CROSS JOIN LATERAL (SELECT make_interval(secs => gap.interval_seconds) AS step) AS grid
+CROSS JOIN LATERAL (SELECT
+    greatest(0, ceil(extract(epoch FROM {low} - gap.first_at) / gap.interval_seconds)) AS first,
+    least(gap.slots, ceil(extract(epoch FROM {high} - gap.first_at) / gap.interval_seconds)) - 1 AS last
+) AS within
+CROSS JOIN LATERAL generate_series(within.first::bigint, within.last::bigint) AS number
+CROSS JOIN LATERAL (SELECT gap.first_at + number * step AS due_at) AS slot"""
+
+
+# A gap never goes beyond the month in which it begins; see polling/claim.py.
+OF_THESE_MONTHS = "gap.first_at >= {low} - interval '31 days' AND gap.first_at < {high}"
 
 
 class Tally(Counter[str]):
@@ -48,7 +60,7 @@ class Tally(Counter[str]):
 COLUMNS = (
     "device_id, start_at, first_at, rtt_min, rtt_max, rtt_total, loss_total, rtt_count, loss_count, "
     + ", ".join(COUNTS)
-    + ", changes"
+    + ", down, changes"
 )
 UPSERT = f"""
 ON CONFLICT (device_id, start_at) DO UPDATE SET
@@ -82,10 +94,9 @@ WITH source AS MATERIALIZED (
     SELECT wanted.device_id, date_bin(%(step)s, due_at, timestamptz 'epoch') AS start_at, count(*) AS skipped
     FROM unnest(%(devices)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
         AS wanted (device_id, start_at, end_at)
-    JOIN polling_gap AS gap ON gap.device_id = wanted.device_id AND gap.first_at < wanted.end_at
-        AND gap.first_at + gap.slots * make_interval(secs => gap.interval_seconds) > wanted.start_at
-    {SKIPPED}
-    WHERE due_at >= wanted.start_at AND due_at < wanted.end_at
+    JOIN polling_gap AS gap ON gap.device_id = wanted.device_id
+        AND {OF_THESE_MONTHS.format(low="wanted.start_at", high="wanted.end_at")}
+    {skipped_slots("wanted.start_at", "wanted.end_at")}
     GROUP BY wanted.device_id, 2
 ), known AS (
     SELECT device_id, start_at, due_at AS at, kind, error, {IS_UP} AS is_up
@@ -94,13 +105,14 @@ WITH source AS MATERIALIZED (
     SELECT device_id, start_at, min(rtt_ms) AS rtt_min, max(rtt_ms) AS rtt_max,
            coalesce(sum(rtt_ms), 0) AS rtt_total, coalesce(sum(loss_percent), 0) AS loss_total,
            count(rtt_ms) AS rtt_count, count(loss_percent) AS loss_count,
-           {", ".join(f"count(*) FILTER (WHERE kind = '{kind}') AS {kind}" for kind in KINDS)}
+           {", ".join(f"count(*) FILTER (WHERE kind = '{kind}') AS {kind}" for kind in KINDS)},
+           count(*) FILTER (WHERE NOT {IS_UP}) AS down
     FROM source GROUP BY device_id, start_at
 )
 INSERT INTO polling_verdict_1h ({COLUMNS})
 SELECT device_id, start_at, first_at, rtt_min, rtt_max, coalesce(rtt_total, 0), coalesce(loss_total, 0),
        coalesce(rtt_count, 0), coalesce(loss_count, 0),
-       {", ".join(f"coalesce({kind}, 0)" for kind in COUNTS)}, changes
+       {", ".join(f"coalesce({name}, 0)" for name in (*COUNTS, "down"))}, changes
 FROM counted FULL JOIN gap USING (device_id, start_at) LEFT JOIN changed USING (device_id, start_at)
 """
     + UPSERT
@@ -124,18 +136,23 @@ WITH source AS MATERIALIZED (
     SELECT device_id, day_at AS start_at, min(rtt_min) AS rtt_min, max(rtt_max) AS rtt_max,
            sum(rtt_total) AS rtt_total, sum(loss_total) AS loss_total,
            sum(rtt_count) AS rtt_count, sum(loss_count) AS loss_count,
-           {", ".join(f"sum({kind}) AS {kind}" for kind in COUNTS)}
+           {", ".join(f"sum({name}) AS {name}" for name in (*COUNTS, "down"))}
     FROM source GROUP BY device_id, day_at
 )
 INSERT INTO polling_verdict_1d ({COLUMNS})
 SELECT device_id, start_at, first_at, rtt_min, rtt_max, rtt_total, loss_total, rtt_count, loss_count,
-       {", ".join(COUNTS)}, changes
+       {", ".join(COUNTS)}, down, changes
 FROM counted LEFT JOIN changed USING (device_id, start_at)
 """
     + UPSERT
 )
 
+# An hour of which nothing is left is none: it may have been counted by a clock that was ahead.
 FLEET = f"""
+WITH gone AS (
+    DELETE FROM polling_fleethour AS fleet WHERE start_at = ANY(%(starts)s)
+      AND NOT EXISTS (SELECT FROM polling_verdict_1h AS hour WHERE hour.start_at = fleet.start_at)
+)
 INSERT INTO polling_fleethour (start_at, devices, {", ".join(COUNTS)})
 SELECT start_at, count(*), {", ".join(f"sum({name})" for name in COUNTS)}
 FROM polling_verdict_1h WHERE start_at = ANY(%(starts)s) GROUP BY start_at

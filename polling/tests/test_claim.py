@@ -7,9 +7,13 @@ import pytest
 from django.db import close_old_connections, connection
 
 from devices.models import CredentialProfile, Device, PollState
-from devices.schedule import EPOCH
+from devices.schedule import EPOCH, to_microseconds
 from devices.services import database_now, device_provision
+from metrics.tests.helpers import store
 from polling.claim import Claimed, leases_expire, slots_claim, slots_reset
+from polling.models import VerdictKind
+from polling.slots import Report
+from polling.store import reports_store
 from polling.tests.conftest import shift_state, verdict_kinds, winrm_device
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -101,6 +105,21 @@ def test_a_clock_that_jumped_back_costs_one_interval_at_most(device: Device) -> 
     state = PollState.objects.get(device=device)
     assert state.next_poll_at is not None
     assert timedelta(0) < state.next_poll_at - database_now() <= timedelta(seconds=60)
+
+
+def test_what_was_polled_ahead_is_the_newest_of_nothing(device: Device) -> None:
+    now = database_now()
+    before, ahead = now - timedelta(minutes=1), now + timedelta(hours=3)
+    store({(device.pk, before): {"a": 1}, (device.pk, ahead): {"a": 2}})
+    assert PollState.objects.get().newest_sample_at == ahead
+    slots_reset()
+    state = PollState.objects.get()
+    assert state.newest_sample_at == before
+    assert state.last_polled_at is not None
+    assert state.last_polled_at <= database_now()
+    next_at = database_now()
+    reports_store([Report(device.pk, to_microseconds(next_at), VerdictKind.TIMEOUT)])
+    assert PollState.objects.get().last_verdict == "timeout"
 
 
 def test_no_slot_of_before_a_jump_back_is_used_again(device: Device) -> None:

@@ -10,8 +10,8 @@ from rest_framework.test import APIClient
 from devices.models import Device, PollState
 from devices.services import database_now
 from metrics.rollups import ladder_advance
-from polling.models import Verdict
-from polling.verdict_rollups import VERDICTS
+from polling.models import FleetHour, Verdict
+from polling.verdict_rollups import COUNTS, VERDICTS
 
 pytestmark = pytest.mark.django_db
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -112,6 +112,22 @@ def test_rolled_up_ranges_give_the_same_answer(api: APIClient, device: Device, n
     assert len(before[0]["outages"]) == 3
 
 
+def test_what_says_nothing_of_the_device_counts_for_no_percentage(
+    api: APIClient, device: Device, now: datetime
+) -> None:
+    origin = now.replace(minute=0, second=0, microsecond=0) - 3 * HOUR
+    put(device, origin, "uu")
+    for n in range(8):
+        quota = {"kind": "poll_failed", "error_code": "quota", "attempted": True}
+        untried = {"kind": "auth_failed", "error_code": "auth", "attempted": False}
+        Verdict.objects.create(
+            device_id=device.pk, due_at=origin + (5 + n) * MINUTE, **(quota if n % 2 else untried)
+        )
+    assert of_range(api, device, origin, now)["availability_percent"] == 100
+    assert ladder_advance(VERDICTS, now=now)
+    assert of_range(api, device, origin, now)["availability_percent"] == 100
+
+
 def test_a_range_that_only_rollups_remember(
     api: APIClient, device: Device, now: datetime, settings: Any
 ) -> None:
@@ -172,6 +188,21 @@ def test_completeness_by_hours(api: APIClient, device: Device, ping_device: Devi
     after = get(api, "completeness")
     assert [hour["is_finished"] for hour in after] == [True, True, False]
     assert [{**hour, "is_finished": False} for hour in after] == before
+
+
+def test_hours_counted_by_a_clock_that_was_ahead_hide_nothing(
+    api: APIClient, device: Device, now: datetime
+) -> None:
+    hour = VERDICTS.levels[0].floor(now)
+    for ahead in range(3):
+        FleetHour.objects.create(start_at=hour + ahead * HOUR, devices=1, **dict.fromkeys(COUNTS, 7))
+    put(device, hour - HOUR, "uu")
+    put(device, now - MINUTE, "u")
+    answer = get(api, "completeness", end=(now + 5 * HOUR).isoformat())
+    assert sum(each["due"] for each in answer) == 3
+    assert not any(each["is_finished"] for each in answer)
+    assert ladder_advance(VERDICTS, now=hour + 2 * HOUR + 5 * MINUTE)
+    assert FleetHour.objects.count() == (2 if now - MINUTE >= hour else 1) + 1
 
 
 def test_the_scheduler_shows_what_waits(

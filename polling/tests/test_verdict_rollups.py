@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from devices.models import Device, PollState
 from metrics.models import LateMark, RollupProgress
 from metrics.tests.helpers import advance
+from polling.availability import availability
 from polling.claim import leases_expire, slots_claim
 from polling.models import FleetHour, Gap, Verdict, VerdictKind, VerdictRollup1d, VerdictRollup1h
 from polling.slots import Report, to_microseconds
 from polling.store import reports_store
 from polling.tests.conftest import shift_state
-from polling.verdict_rollups import COUNTS, DOWN, VERDICTS
+from polling.verdict_rollups import COUNTS, DOWN, VERDICTS, skipped_slots
 
 pytestmark = pytest.mark.usefixtures("committed")
 START = datetime(2030, 6, 9, 20, tzinfo=UTC)
@@ -30,32 +31,43 @@ def verdict(device: Device, minute: int, kind: str, **fields: Any) -> Report:
     return Report(device.pk, due_us, VerdictKind(kind), error=kind, **fields)
 
 
+Said = tuple[str, dict[str, Any]]  # the kind of a verdict, and its other fields
+
+
+def tells(said: Said) -> bool:
+    kind, fields = said
+    return kind in (*DOWN, "ok") and fields.get("attempted", True) and fields.get("error_code") != "quota"
+
+
 def straight(
-    verdicts: dict[int, str], start: datetime, end: datetime
-) -> tuple[Counter[str], list[Any] | None]:
-    """Counts, and the changes of an interval."""
+    verdicts: dict[int, Said], start: datetime, end: datetime
+) -> tuple[Counter[str], int, list[Any] | None]:
+    """Counts, how many say down, and the changes of an interval."""
     inside = {
-        moment: kind
-        for minute, kind in sorted(verdicts.items())
+        moment: said
+        for minute, said in sorted(verdicts.items())
         for moment in [START + timedelta(minutes=minute)]
         if start <= moment < end
     }
-    told = [(to_microseconds(at), kind) for at, kind in inside.items() if kind in (*DOWN, "ok")]
+    told = [(to_microseconds(at), said[0]) for at, said in inside.items() if tells(said)]
     changes: list[Any] = []
     for at, kind in told:
         if not changes or (changes[-1][1] == "ok") != (kind == "ok"):
             changes.append([at, kind, kind])
-    return Counter(inside.values()), changes if any(kind != "ok" for _, kind in told) else None
+    down = sum(kind != "ok" for _, kind in told)
+    return Counter(kind for kind, _ in inside.values()), down, changes if down else None
 
 
-kinds = st.sampled_from([kind.value for kind in VerdictKind])
+nothing: dict[str, Any] = {}
+failures: list[Said] = [("poll_failed", {"error_code": "quota"}), ("auth_failed", {"attempted": False})]
+sayings = st.sampled_from([*((kind.value, nothing) for kind in VerdictKind), *failures])
 
 
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-@given(verdicts=st.dictionaries(st.integers(0, 7 * 60), kinds, min_size=1, max_size=25), data=st.data())
+@given(verdicts=st.dictionaries(st.integers(0, 7 * 60), sayings, min_size=1, max_size=25), data=st.data())
 def test_any_delivery_ends_in_the_same_rollups(
-    device: Device, verdicts: dict[int, str], data: st.DataObject
+    device: Device, verdicts: dict[int, Said], data: st.DataObject
 ) -> None:
     for model in (Verdict, VerdictRollup1h, VerdictRollup1d, FleetHour, RollupProgress, LateMark):
         model._default_manager.all().delete()
@@ -63,13 +75,14 @@ def test_any_delivery_ends_in_the_same_rollups(
     while order:
         size = data.draw(st.integers(1, 6))
         batch, order = order[:size], order[size:]
-        reports_store([verdict(device, minute, kind) for minute, kind in batch])
+        reports_store([verdict(device, minute, kind, **fields) for minute, (kind, fields) in batch])
         if data.draw(st.booleans()):
             advance(VERDICTS, START + timedelta(minutes=data.draw(st.integers(0, 27 * 60))))
     advance(VERDICTS, LATER)
     for model, length in ((VerdictRollup1h, HOUR), (VerdictRollup1d, timedelta(days=1))):
         for row in model.objects.all():
-            counts, changes = straight(verdicts, row.start_at, row.start_at + length)
+            counts, down, changes = straight(verdicts, row.start_at, row.start_at + length)
+            assert row.down == down
             assert {name: getattr(row, name) for name in COUNTS if getattr(row, name)} == counts
             shown = (
                 None
@@ -80,6 +93,50 @@ def test_any_delivery_ends_in_the_same_rollups(
         counted = sum(getattr(row, name) for row in model.objects.all() for name in COUNTS)
         assert counted == len(verdicts)
     assert sum(getattr(hour, name) for hour in FleetHour.objects.all() for name in COUNTS) == len(verdicts)
+    _, down, _ = straight(verdicts, START, LATER)
+    up = sum(kind == "ok" for kind, _ in verdicts.values())
+    found = availability(device_id=device.pk, start=START, end=LATER, now=LATER)
+    assert found.percent == (pytest.approx(100 * up / (up + down)) if up + down else None)
+
+
+def test_a_gap_never_goes_beyond_its_month(device: Device) -> None:
+    slots_claim(limit=10, lease_seconds=40)
+    stall(device, seconds=70 * 24 * 3_600)
+    first = PollState.objects.get().next_poll_at
+    assert first is not None
+    slots_claim(limit=10, lease_seconds=40)
+    gaps = list(Gap.objects.order_by("first_at"))
+    slots = [gap.first_at + n * timedelta(seconds=60) for gap in gaps for n in range(gap.slots)]
+    assert slots == [first + n * timedelta(seconds=60) for n in range(len(slots))]
+    assert 70 * 24 * 60 - 2 <= len(slots) <= 70 * 24 * 60
+    months = [(gap.first_at.year, gap.first_at.month) for gap in gaps]
+    assert len(set(months)) == len(gaps) >= 3
+    for gap in gaps:
+        last = gap.first_at + (gap.slots - 1) * timedelta(seconds=60)
+        assert (last.year, last.month) == (gap.first_at.year, gap.first_at.month)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    first=st.integers(-90, 90),
+    slots=st.integers(1, 200),
+    interval=st.sampled_from([10, 60, 97]),
+    low=st.integers(-90, 90),
+    length=st.integers(0, 120),
+)
+def test_the_slots_of_a_gap_within_a_range(
+    device: Device, first: int, slots: int, interval: int, low: int, length: int
+) -> None:
+    begins, start = START + timedelta(seconds=37 * first), START + timedelta(seconds=29 * low)
+    end = start + timedelta(seconds=31 * length)
+    Gap.objects.all().delete()
+    Gap.objects.create(device_id=device.pk, first_at=begins, slots=slots, interval_seconds=interval)
+    statement = f"SELECT due_at FROM polling_gap AS gap {skipped_slots('%(low)s', '%(high)s')} ORDER BY 1"
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"low": start, "high": end})
+        found = [due_at for (due_at,) in cursor.fetchall()]
+    every = [begins + n * timedelta(seconds=interval) for n in range(slots)]
+    assert found == [slot for slot in every if start <= slot < end]
 
 
 def test_what_says_nothing_of_the_device_is_no_change(device: Device) -> None:
@@ -94,7 +151,7 @@ def test_what_says_nothing_of_the_device_is_no_change(device: Device) -> None:
     advance(VERDICTS, LATER)
     hour = VerdictRollup1h.objects.get()
     assert hour.changes is None
-    assert (hour.ok, hour.poll_failed, hour.auth_failed) == (2, 1, 1)
+    assert (hour.ok, hour.poll_failed, hour.auth_failed, hour.down) == (2, 1, 1, 0)
     assert (hour.rtt_min, hour.rtt_max, hour.rtt_total, hour.rtt_count) == (2, 4, 6, 2)
     assert (hour.loss_total, hour.loss_count) == (50, 2)
 
