@@ -124,9 +124,9 @@ FROM generate_series(
 ) AS slot (at)
 """
 LAYOUT = """
-INSERT INTO metrics_layout (id, paths, used_on)
+INSERT INTO metrics_layout (id, paths, used_5m, used_1h, used_1d)
 SELECT encode(substring(sha256(convert_to(%(paths)s::text[]::text, 'UTF8')) FOR 16), 'hex')::uuid,
-       %(paths)s, current_date
+       %(paths)s, current_date, current_date, current_date
 ON CONFLICT DO NOTHING
 """
 NEWEST = """

@@ -87,7 +87,14 @@ def plan_series(
         step = (step // level.interval + 1) * level.interval
     low, high = floor_to(start, step), min(ceil_to(end, step), now)
     levels = ladder.levels[: ladder.levels.index(level) + 1] if level else ()
-    return Plan(level.name if level else RAW, step, low, high, decompose(levels, low, high))
+    pieces = decompose(levels, low, high)
+    return Plan(level_name(pieces), step, low, high, pieces)
+
+
+def level_name(pieces: Sequence[Piece]) -> str:
+    """Of the coarsest rows that are read."""
+    levels = [piece.level for piece in pieces if piece.level]
+    return max(levels, key=lambda level: level.interval).name if levels else RAW
 
 
 def _level_for(ladder: Ladder, start: datetime, step: timedelta, now: datetime) -> Level | None:

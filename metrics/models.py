@@ -37,7 +37,10 @@ class Layout(models.Model):
 
     id = models.UUIDField(primary_key=True)
     paths = ArrayField(models.TextField())
-    used_on = models.DateField()  # forgotten when no rollup can refer to it any more
+    # The newest day of each level's rows that refer to it: forgotten when none can any more.
+    used_5m = models.DateField(null=True)
+    used_1h = models.DateField(null=True)
+    used_1d = models.DateField(null=True)
 
 
 class Rollup(models.Model):
@@ -114,3 +117,10 @@ class LateMark(models.Model):
     level = models.CharField(max_length=32)
     device_id = models.BigIntegerField()
     start_at = models.DateTimeField()
+
+
+class Trimmed(models.Model):
+    """Up to where rows of a table have been dropped: what is older may be only a part of what there was."""
+
+    table = models.CharField(primary_key=True, max_length=63)
+    until = models.DateTimeField()

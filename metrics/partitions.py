@@ -136,6 +136,20 @@ def partitions_list(table: str) -> list[Partition]:
     return found
 
 
+def oldest_row(table: str) -> datetime | None:
+    """No row is older; None without any."""
+    partitions = partitions_list(table) if is_cut(table) else []
+    searched = f"{table}_default" if is_cut(table) else table
+    statement = sql.SQL("SELECT min({}) FROM {}").format(
+        sql.Identifier(partitioned()[table].column), sql.Identifier(searched)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement.as_string(cursor.connection))
+        (found,) = cursor.fetchone()
+    known = [partition.lower for partition in partitions[:1]] + ([found] if found is not None else [])
+    return min(known, default=None)
+
+
 @transaction.atomic
 def _create(partition: Partition, column: str) -> bool:
     with connection.cursor() as cursor:

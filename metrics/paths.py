@@ -58,7 +58,7 @@ SELECT DISTINCT unnest(paths) FROM metrics_layout WHERE id IN (
 ) LIMIT %s
 """
 OF_FLEET = (
-    "SELECT DISTINCT unnest(paths) AS path FROM metrics_layout WHERE used_on >= %s ORDER BY path LIMIT %s"
+    "SELECT DISTINCT unnest(paths) AS path FROM metrics_layout WHERE used_5m >= %s ORDER BY path LIMIT %s"
 )
 
 

@@ -10,24 +10,29 @@ import orjson
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from metrics.sample_rollups import keys_only, value_at
+
 STATEMENT_TIMEOUT = "20s"  # a range of years for hundreds of devices must not hold a server for minutes
 
 # A sample is taken within its lease, so due_at bounds the partitions that a range of sampling times can
 # touch. The path is a bound array, never part of the statement.
-SERIES = """
-SELECT wanted.device_id, sample.sampled_at, sample.value
+SERIES = f"""
+SELECT wanted.device_id, sample.sampled_at, sample.value::text
 FROM unnest(%(devices)s::bigint[]) AS wanted (device_id)
 CROSS JOIN LATERAL (
-    SELECT sampled_at, (data #> %(path)s::text[])::text AS value
+    SELECT sampled_at, found.value
     FROM metrics_sample
+    CROSS JOIN LATERAL (SELECT {value_at("%(path)s::text[]", "%(keys)s::int[]")} AS value) AS found
     WHERE device_id = wanted.device_id
       AND due_at >= %(start)s::timestamptz - interval '10 minutes' AND due_at <= %(end)s
       AND sampled_at >= %(start)s AND sampled_at <= %(end)s
-      AND data #> %(path)s::text[] IS NOT NULL
+      AND found.value IS NOT NULL
     ORDER BY due_at DESC
     LIMIT %(limit)s
 ) AS sample
 """
+MAX_CHARACTERS = 64_000_000  # of all values of an answer
+ROWS_AT_A_TIME = 2_000
 
 # The newest sample by its key, which the run state knows: no partition is searched.
 NEWEST_SAMPLE = """LEFT JOIN LATERAL (
@@ -44,7 +49,7 @@ FROM devices_device AS device
 JOIN devices_pollstate AS state ON state.device_id = device.id
 {NEWEST_SAMPLE}
 WHERE device.id = ANY(%(devices)s)
-"""  # noqa: S608 (constants of this project)
+"""
 
 
 @contextmanager
@@ -69,6 +74,10 @@ def freshness_of(device_ids: Sequence[int], now: datetime) -> dict[int, Freshnes
         return {device_id: Freshness(as_of, is_stale) for device_id, as_of, is_stale in cursor.fetchall()}
 
 
+class TooMuch(Exception):
+    """The answer would hold more than MAX_CHARACTERS."""
+
+
 @dataclass(slots=True)
 class Series:
     """One device's values, newest first. `as_of` is its newest sample of all; stale when older than two
@@ -90,19 +99,28 @@ def series_query(
     limit: int,
     now: datetime,
 ) -> list[Series]:
-    """One Series for each distinct id, in the order given; an unknown device has an empty one."""
+    """One Series for each distinct id, in the order given; an unknown device has an empty one.
+
+    Raises TooMuch before the answer outgrows the memory of a server that many ask at once.
+    """
     series = {device_id: Series(device_id) for device_id in device_ids}
-    with reading() as cursor:
+    size = 0
+    with reading(), connection.chunked_cursor() as cursor:
         for device_id, freshness in freshness_of(list(series), now).items():
             series[device_id].as_of, series[device_id].is_stale = freshness.as_of, freshness.is_stale
         values: dict[str, Any] = {
             "devices": list(series),
             "path": list(path),
+            "keys": keys_only(path),
             "start": start,
             "end": end,
             "limit": limit,
         }
         cursor.execute(SERIES, values)
-        for device_id, sampled_at, value in cursor:
-            series[device_id].points.append((sampled_at, orjson.loads(value)))
+        while rows := cursor.fetchmany(ROWS_AT_A_TIME):
+            for device_id, sampled_at, value in rows:
+                size += len(value)
+                series[device_id].points.append((sampled_at, orjson.loads(value)))
+            if size > MAX_CHARACTERS:
+                raise TooMuch
     return list(series.values())

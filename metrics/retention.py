@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models import Min, Q
 from psycopg import sql
 
 from devices.models import Deletion
-from metrics.models import LateMark, Layout, RollupProgress
-from metrics.partitions import Partitioning, is_cut, partition_drop, partitioned, partitions_list
+from metrics.models import LateMark, Layout, RollupProgress, Trimmed
+from metrics.partitions import Partition, Partitioning, is_cut, partition_drop, partitioned, partitions_list
+from metrics.sample_rollups import SAMPLES
 
 logger = logging.getLogger(__name__)
 
@@ -31,31 +33,53 @@ def history_trim(now: datetime) -> list[str]:
     for table, cut in partitioned().items():
         if not is_cut(table):
             continue
-        limit = _limit(cut, now)
         for partition in partitions_list(table):
-            if partition.upper > limit:
-                break
             try:
-                partition_drop(partition)
+                is_dropped = _drop(partition, cut, now)
             except OperationalError as error:
                 logger.warning("%s is dropped later: %s", partition.name, type(error.__cause__).__name__)
                 break
+            if not is_dropped:
+                break
             dropped.append(partition.name)
-        _trim_strays(table, cut, limit)
+        _trim_strays(table, cut, now)
     _trim_layouts(now)
     return dropped
 
 
 def _limit(cut: Partitioning, now: datetime) -> datetime:
+    """Older rows may go: they are old enough, and the level they feed has them, late ones too."""
     limit = now - cut.keep
     if not cut.feeds:
         return limit
     done = RollupProgress.objects.filter(level=cut.feeds).values_list("done_until", flat=True).first()
-    return min(limit, done or NEVER)
+    late = LateMark.objects.filter(level=cut.feeds).aggregate(oldest=Min("start_at"))["oldest"]
+    return min(limit, done or NEVER, late or limit)
 
 
-def _trim_strays(table: str, cut: Partitioning, limit: datetime) -> None:
+def _drop(partition: Partition, cut: Partitioning, now: datetime) -> bool:
+    if partition.upper > _limit(cut, now):
+        return False
+    with transaction.atomic():
+        partition_drop(partition)
+        _note(partition.table, partition.upper)
+        # Nobody writes into it any more; who did before has left the mark that we may not have seen.
+        is_due = partition.upper <= _limit(cut, now)
+        transaction.set_rollback(not is_due)
+    return is_due
+
+
+def _note(table: str, until: datetime) -> None:
+    known, is_new = Trimmed.objects.select_for_update().get_or_create(table=table, defaults={"until": until})
+    if not is_new and known.until < until:
+        known.until = until
+        known.save()
+
+
+@transaction.atomic
+def _trim_strays(table: str, cut: Partitioning, now: datetime) -> None:
     """Old rows that no partition was ever made for."""
+    limit = _limit(cut, now)
     names = {
         "default": sql.Identifier(f"{table}_default"),
         "column": sql.Identifier(cut.column),
@@ -68,12 +92,22 @@ def _trim_strays(table: str, cut: Partitioning, limit: datetime) -> None:
     ).format(**names)
     with connection.cursor() as cursor:
         cursor.execute(statement.as_string(cursor.connection))
+        if cursor.rowcount:
+            _note(table, limit)
 
 
 def _trim_layouts(now: datetime) -> None:
-    """Layouts that even the rollups kept longest do not refer to any more."""
-    longest = max(cut.keep for cut in partitioned().values())
-    Layout.objects.filter(used_on__lt=(now - longest - timedelta(days=1)).date()).delete()
+    """Layouts that no level's rows refer to any more."""
+    tables = partitioned()
+    unused = Q()
+    for level in SAMPLES.levels:
+        cut = tables[level.table]
+        # A partition is kept until its newest row may go, and longer when it could not be dropped.
+        oldest = cut.width.floor(_limit(cut, now))
+        if is_cut(level.table):
+            oldest = min([oldest, *(partition.lower for partition in partitions_list(level.table)[:1])])
+        unused &= Q(**{f"used_{level.name}": None}) | Q(**{f"used_{level.name}__lt": oldest.date()})
+    Layout.objects.filter(unused).delete()
 
 
 # --- Deleted devices ---

@@ -25,8 +25,8 @@ from django.db.models import Count
 
 from devices.models import Device
 from devices.schedule import EPOCH
-from metrics.models import LateMark, RollupProgress
-from metrics.partitions import partitioned, partitions_ensure
+from metrics.models import LateMark, RollupProgress, Trimmed
+from metrics.partitions import is_cut, partitioned, partitions_ensure
 
 logger = logging.getLogger(__name__)
 
@@ -146,18 +146,25 @@ class Span:
 def ladder_advance(ladder: Ladder, *, now: datetime, seconds: float = 20.0) -> bool:
     """Repairs and makes what is finished by `now`, for up to `seconds`; True when nothing is left to do
     here.
+
+    The levels take turns: one that cannot keep up does not stop those above it, and with them retention.
     """
     deadline = time.monotonic() + seconds
+    turn = seconds / len(ladder.levels)
     paces = {level: Pace() for level in ladder.levels}
-    for level in ladder.levels:
-        outcome = Outcome.WORKED
-        while outcome is Outcome.WORKED:
-            if time.monotonic() > deadline:
-                return False
-            outcome = _advance(ladder, level, now, paces[level])
-        if outcome is Outcome.TAKEN:
+    while time.monotonic() < deadline:
+        outcomes = set()
+        for level in ladder.levels:
+            until = min(deadline, time.monotonic() + turn)
+            outcome = Outcome.WORKED
+            while outcome is Outcome.WORKED and time.monotonic() < until:
+                outcome = _advance(ladder, level, now, paces[level])
+            if outcome is Outcome.TAKEN:
+                return True
+            outcomes.add(outcome)
+        if outcomes == {Outcome.FINISHED}:
             return True
-    return True
+    return False
 
 
 @transaction.atomic
@@ -170,6 +177,9 @@ def _advance(ladder: Ladder, level: Level, now: datetime, pace: Pace) -> Outcome
         cursor.execute("SELECT set_config('work_mem', %s, true)", [WORK_MEM])
         horizon = _horizon(ladder, level, now)
         progress = _progress(level, horizon, now)
+        if progress is None:
+            _begin(cursor, ladder, level, now)
+            return Outcome.WORKED
         started = time.monotonic()
         if _repair(cursor, ladder, level, progress, now, pace) or _make_next(
             cursor, ladder, level, progress, pace
@@ -188,11 +198,28 @@ def _horizon(ladder: Ladder, level: Level, now: datetime) -> datetime:
     return level.floor(reached if reached is not None else EPOCH)
 
 
-def _progress(level: Level, horizon: datetime, now: datetime) -> RollupProgress:
+def _begin(cursor: CursorWrapper, ladder: Ladder, level: Level, now: datetime) -> None:
+    """A level's first seal, before anything of it is made: from now on writers leave marks."""
+    _seal_lock(cursor)
+    begins = _earliest(level) or now
+    below = ladder.below(level)
+    if below is not None:
+        # It may have made nothing yet of what it has before it.
+        reached = RollupProgress.objects.filter(level=below.key).values_list("done_until", flat=True).first()
+        begins = min(begins, reached or begins)
+    start = level.floor(begins)
+    RollupProgress.objects.create(level=level.key, done_until=start, sealed_until=start)
+
+
+def _seal_lock(cursor: CursorWrapper) -> None:
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [SEAL_TIMEOUT])
+    cursor.execute(SEAL_LOCK)
+
+
+def _progress(level: Level, horizon: datetime, now: datetime) -> RollupProgress | None:
     progress = RollupProgress.objects.filter(level=level.key).first()
     if progress is None:
-        start = level.floor(_earliest(level, now))
-        return RollupProgress.objects.create(level=level.key, done_until=start, sealed_until=start)
+        return None
     if progress.done_until > horizon and progress.done_until > level.floor(now):
         # The clock was ahead once and has been set right: intervals made then were not finished.
         progress.done_until = progress.sealed_until = horizon
@@ -201,8 +228,8 @@ def _progress(level: Level, horizon: datetime, now: datetime) -> RollupProgress:
     return progress
 
 
-def _earliest(level: Level, now: datetime) -> datetime:
-    """The oldest source row there is, found device by device in the primary key; `now` without any."""
+def _earliest(level: Level) -> datetime | None:
+    """The oldest source row there is, found device by device in the primary key."""
     column = partitioned()[level.source].column
     with connection.cursor() as cursor:
         cursor.execute(
@@ -211,7 +238,7 @@ def _earliest(level: Level, now: datetime) -> datetime:
             f"FROM {level.source} WHERE device_id = devices_device.id ORDER BY {column} LIMIT 1) AS source"
         )
         (oldest,) = cursor.fetchone()
-    return oldest or now
+    return oldest if oldest is None else oldest.astimezone(UTC)
 
 
 def _seal(cursor: CursorWrapper, level: Level, progress: RollupProgress, horizon: datetime) -> Outcome:
@@ -223,8 +250,7 @@ def _seal(cursor: CursorWrapper, level: Level, progress: RollupProgress, horizon
         partitions_ensure(level.table, progress.done_until, until - level.interval)
     except OperationalError:  # somebody reads the table for long: the DEFAULT partition takes the rows
         logger.warning("partitions of %s are made later", level.table)
-    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [SEAL_TIMEOUT])
-    cursor.execute(SEAL_LOCK)
+    _seal_lock(cursor)
     progress.sealed_until, progress.device_id = until, 0
     progress.save()
     return Outcome.WORKED
@@ -266,13 +292,22 @@ def _repair(
     marks = {(device_id, start.astimezone(UTC)) for device_id, start in cursor.fetchall()}
     if not marks:
         return False
-    # Made again from what retention has left of it, an old interval would forget what it knew.
-    oldest = now - partitioned()[level.source].keep
-    spans = [Span(device_id, start, start + level.interval) for device_id, start in sorted(marks)]
-    kept = [span for span in spans if span.start >= oldest]
-    _make(cursor, ladder, level, kept)
-    _finish(cursor, level, sorted({span.start for span in kept if span.start < progress.done_until}))
+    oldest = _complete_since(level.source, now)
+    # What is left of a deleted device is being erased.
+    known = set(Device.objects.filter(pk__in={pk for pk, _ in marks}).values_list("pk", flat=True))
+    kept = sorted(mark for mark in marks if mark[1] >= oldest and mark[0] in known)
+    _make(cursor, ladder, level, [Span(pk, start, start + level.interval) for pk, start in kept])
+    _finish(cursor, level, sorted({start for _, start in kept if start < progress.done_until}))
     return True
+
+
+def _complete_since(table: str, now: datetime) -> datetime:
+    """From where on nothing has been dropped: made again from what retention has left of it, an older
+    interval would forget what it knew.
+    """
+    if not is_cut(table):  # somebody else drops its rows
+        return now - partitioned()[table].keep
+    return Trimmed.objects.filter(table=table).values_list("until", flat=True).first() or EPOCH
 
 
 def _finish(cursor: CursorWrapper, level: Level, starts: Sequence[datetime]) -> None:

@@ -2,15 +2,17 @@
 
 A leaf's path is its keys joined by dots, a dot or backslash within a key escaped by a backslash, an element
 of an array by its number. Booleans, texts and null are no numbers. Left out are paths longer than a query may
-name, what lies beyond ±1e300 (sums of it could not be held), and of a document with more than 10,000 leaves
+name, what lies beyond ±1e300 (sums of it could not be held), and of an interval with more than 20,000 paths
 the last ones.
 """
 
+import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 from metrics.rollups import Ladder, Level
 
-MAX_LEAVES = 10_000
+MAX_LEAVES = 20_000  # no less than what one document may hold; positions in a layout are smallints
 
 # The rows wanted, each from its partition: OFFSET 0 keeps the planner from joining whole tables.
 WANTED = """
@@ -28,9 +30,28 @@ WANTED = """
 # What is taken for a number, of a jsonb value.
 IS_NUMBER = "jsonb_typeof({value}) = 'number' AND abs({value}::numeric) <= 1e300"
 NUMBER = "CASE WHEN abs({value}::numeric) < 1e-300 THEN 0 ELSE {value}::float8 END"
-# The number at a path of a sample, if there is one; `segments` is what leads to it.
-NUMBER_AT = f"""
-CROSS JOIN LATERAL (SELECT data #> {{segments}} AS found) AS leaf
+# Segments that PostgreSQL would take for a position in an array, though no position is written so.
+NO_POSITION = re.compile(r"\s*[+-][0-9]+|\s+[0-9]+|0[0-9]+")
+
+
+def keys_only(segments: Sequence[str]) -> list[int]:
+    """Which of the segments, counted from 1, can only be keys of objects."""
+    return [place for place, segment in enumerate(segments, 1) if NO_POSITION.fullmatch(segment)]
+
+
+def value_at(segments: str, keys: str) -> str:
+    """The value at a path of a sample's `data`, null without one. `segments` is a text array that leads to
+    it, `keys` an array of `keys_only`.
+    """
+    return f"""CASE WHEN cardinality({keys}) = 0 OR NOT EXISTS (
+        SELECT FROM unnest({keys}) AS place WHERE jsonb_typeof(data #> ({segments})[:place - 1]) = 'array'
+    ) THEN data #> {segments} END"""
+
+
+def number_at(segments: str, keys: str) -> str:
+    """The number there, if there is one: joins its `value` to a sample."""
+    return f"""
+CROSS JOIN LATERAL (SELECT {value_at(segments, keys)} AS found) AS leaf
 CROSS JOIN LATERAL (
     SELECT {NUMBER.format(value="found")} AS value WHERE {IS_NUMBER.format(value="found")}
 ) AS number"""
@@ -140,11 +161,13 @@ numbered AS (
            )::uuid AS layout
     FROM counted LEFT JOIN packed USING (device_id, start_at)
 ), layouts AS (
-    INSERT INTO metrics_layout AS known (id, paths, used_on)
+    INSERT INTO metrics_layout AS known (id, paths, used_{name})
     SELECT layout, min(paths), max(start_at)::date FROM made GROUP BY layout ORDER BY layout
-    ON CONFLICT (id) DO UPDATE SET used_on = excluded.used_on WHERE known.used_on < excluded.used_on
+    ON CONFLICT (id) DO UPDATE SET used_{name} = excluded.used_{name}
+        WHERE known.used_{name} IS NULL OR known.used_{name} < excluded.used_{name}
 )
-INSERT INTO {table} (device_id, start_at, layout, samples, last, moved, low, high, total, counts)
+INSERT INTO metrics_rollup_{name}
+    (device_id, start_at, layout, samples, last, moved, low, high, total, counts)
 SELECT device_id, start_at, layout, samples, last, moved, low, high, total, counts FROM made
 ON CONFLICT (device_id, start_at) DO UPDATE SET
     layout = excluded.layout, samples = excluded.samples, last = excluded.last, moved = excluded.moved,
@@ -152,22 +175,21 @@ ON CONFLICT (device_id, start_at) DO UPDATE SET
 """
 
 
-def _statement(source: str | None, table: str) -> str:
-    pack = PACK.format(table=table, leaves=MAX_LEAVES)
+def _statement(source: str | None, name: str) -> str:
+    pack = PACK.format(name=name, leaves=MAX_LEAVES)
     if source is None:
         return FROM_SAMPLES + pack
     return FROM_ROLLUPS.format(source=source, column="start_at") + pack
 
 
 def _level(name: str, interval: timedelta, source: str | None) -> Level:
-    table = f"metrics_rollup_{name}"
     return Level(
         key=f"samples.{name}",
         name=name,
-        table=table,
+        table=f"metrics_rollup_{name}",
         interval=interval,
         source=source or "metrics_sample",
-        statement=_statement(source, table),
+        statement=_statement(source, name),
     )
 
 

@@ -11,7 +11,7 @@ from django.db import models
 from metrics.levels import Piece, Plan
 from metrics.paths import path_text
 from metrics.queries import reading
-from metrics.sample_rollups import NUMBER_AT, leaf_at
+from metrics.sample_rollups import keys_only, leaf_at, number_at
 
 
 class Aggregation(models.TextChoices):
@@ -36,7 +36,8 @@ VALUES = {
 WANTED = """
 WITH wanted AS MATERIALIZED (
     SELECT position::int AS n, value ->> 'path' AS path,
-           ARRAY(SELECT jsonb_array_elements_text(value -> 'segments')) AS segments
+           ARRAY(SELECT jsonb_array_elements_text(value -> 'segments')) AS segments,
+           ARRAY(SELECT jsonb_array_elements(value -> 'keys')::int) AS keys
     FROM jsonb_array_elements(%(paths)s::jsonb) WITH ORDINALITY AS element (value, position)
 )"""
 # n = 0 counts the samples themselves, whatever paths they have.
@@ -48,7 +49,7 @@ FROM_SAMPLES = (
 ), part{i} AS (
     SELECT n, due_at AS at, value AS low, value AS high, value AS total, 1 AS count, value AS last
     FROM samples{i} CROSS JOIN wanted"""
-    + NUMBER_AT.format(segments="segments")
+    + number_at("segments", "keys")
     + """
     UNION ALL SELECT 0, due_at, 0, 0, 0, 1, 0 FROM samples{i}
 )"""
@@ -97,7 +98,8 @@ def device_series(
     """
     series = [PathSeries(path_text(segments)) for segments in paths]
     wanted = [
-        {"path": each.path, "segments": list(segments)} for each, segments in zip(series, paths, strict=True)
+        {"path": each.path, "segments": list(segments), "keys": keys_only(segments)}
+        for each, segments in zip(series, paths, strict=True)
     ]
     values: dict[str, Any] = {"device": device_id, "paths": orjson.dumps(wanted).decode(), "step": plan.step}
     got = 0

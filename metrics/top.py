@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from metrics.levels import RAW, Piece, ceil_to, decompose
+from metrics.levels import RAW, Piece, ceil_to, decompose, level_name
 from metrics.partitions import partitioned
 from metrics.paths import path_text
 from metrics.queries import reading
 from metrics.rollups import floor_to
-from metrics.sample_rollups import NUMBER_AT, SAMPLES, leaf_at
+from metrics.sample_rollups import SAMPLES, keys_only, leaf_at, number_at
 from metrics.series import VALUES, Aggregation
 
 FINE, HOURS, DAYS = SAMPLES.levels
@@ -52,14 +52,13 @@ def plan_top(*, start: datetime, end: datetime, now: datetime) -> TopPlan:
     if not pieces:
         start = max(start, end - UNROLLED)
         return TopPlan(RAW, start, end, (Piece(None, start, end),))
-    coarsest = max((piece.level for piece in pieces if piece.level), key=lambda level: level.interval)
-    return TopPlan(coarsest.name, low, pieces[-1].end, pieces)
+    return TopPlan(level_name(pieces), low, pieces[-1].end, pieces)
 
 
 SPOTS = """
 WITH spots AS MATERIALIZED (
     SELECT id, array_position(paths, %(path)s) AS position FROM metrics_layout
-    WHERE used_on >= %(start)s::date - 1 AND paths @> ARRAY[%(path)s]
+    WHERE greatest(used_5m, used_1h, used_1d) >= %(start)s::date - 1 AND paths @> ARRAY[%(path)s]
 )"""
 LEVEL_COLUMNS = """
 SELECT device_id, start_at AS at, {columns}
@@ -70,7 +69,7 @@ SAMPLE_COLUMNS = (
     """
 SELECT device_id, due_at AS at, {columns}
 FROM metrics_sample"""
-    + NUMBER_AT.format(segments="%(segments)s::text[]")
+    + number_at("%(segments)s::text[]", "%(keys)s::int[]")
     + """
 WHERE due_at >= %(start{i})s AND due_at < %(end{i})s"""
 )
@@ -108,6 +107,7 @@ def devices_top(
     values: dict[str, Any] = {
         "path": path_text(path),
         "segments": list(path),
+        "keys": keys_only(path),
         "start": plan.start,
         "limit": limit,
         "devices": None if device_ids is None else list(device_ids),

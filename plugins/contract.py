@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 MAX_DOCUMENT_BYTES = 256 * 1024
+MAX_DOCUMENT_VALUES = 20_000
 MAX_STDOUT_BYTES = 64 * 1024 * 1024
 MAX_STDERR_BYTES = 64 * 1024
 MAX_ERROR_CHARACTERS = 500
@@ -152,6 +153,12 @@ def parse_result(fields: Any) -> Result:
     if document is not None and len(document) > MAX_DOCUMENT_BYTES:
         limit = f"more than {MAX_DOCUMENT_BYTES // 1024} KiB"
         return failed(request_id, ErrorCode.INTERNAL, f"the document has {len(document)} bytes, {limit}")
+    # Each value but the first has a comma before it, so that most documents need not be counted.
+    if document is not None and document.count(b",") >= MAX_DOCUMENT_VALUES:
+        values = _count_values(data)
+        if values > MAX_DOCUMENT_VALUES:
+            limit = f"more than {MAX_DOCUMENT_VALUES:,}"
+            return failed(request_id, ErrorCode.INTERNAL, f"the document has {values:,} values, {limit}")
     return Result(
         request_id=request_id,
         success=True,
@@ -161,6 +168,13 @@ def parse_result(fields: Any) -> Result:
         duration_ms=_parse_duration(fields.get("duration_ms")),
         remember=_parse_remember(fields.get("remember")),
     )
+
+
+def _count_values(value: Any) -> int:
+    """Texts, numbers, booleans and nulls, however deep."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return sum(map(_count_values, value)) if isinstance(value, list) else 1
 
 
 def _parse_remember(value: Any) -> dict[str, str]:

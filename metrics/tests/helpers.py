@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from devices.schedule import to_microseconds
-from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample
+from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample, Trimmed
 from metrics.rollups import Ladder, ladder_advance
 from polling.models import Verdict, VerdictKind
 from polling.slots import Report
@@ -55,5 +55,5 @@ def long_reader(table: str) -> Iterator[None]:
 
 def forget_everything() -> None:
     """Faster than TRUNCATE, which makes new files for every partition."""
-    for model in (Verdict, Sample, Rollup5m, Rollup1h, Rollup1d, RollupProgress, LateMark, Layout):
+    for model in (Verdict, Sample, Rollup5m, Rollup1h, Rollup1d, RollupProgress, LateMark, Layout, Trimmed):
         model._default_manager.all().delete()

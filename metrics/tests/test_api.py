@@ -58,6 +58,25 @@ def test_an_empty_path_is_the_whole_document(api: APIClient, samples: Device) ->
     assert values(api, samples, path="", limit=1) == [whole]
 
 
+@pytest.mark.slow
+def test_an_answer_beyond_all_bounds_is_refused(api: APIClient, device: Device) -> None:
+    now = database_now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO metrics_sample SELECT %s, at, at, jsonb_build_object('text', repeat('x', 250000)) "
+            "FROM generate_series(%s::timestamptz - interval '300 seconds', %s, '1 second') AS at",
+            [device.pk, now, now],
+        )
+    answer = api.post(URL, {"device_ids": [device.pk], "limit": 1_000})
+    assert answer.status_code == 400
+    assert "fewer devices" in answer.json()["error"]["fields"]["limit"][0]
+    assert len(values(api, device, limit=100)) == 100
+
+
+def test_a_position_has_one_spelling(api: APIClient, samples: Device) -> None:
+    assert values(api, samples, path="list.-1") == values(api, samples, path="list.00") == []
+
+
 def test_a_path_nobody_has_is_empty(api: APIClient, samples: Device) -> None:
     assert values(api, samples, path="gpu.total") == []
 

@@ -1,5 +1,6 @@
 """What is old is dropped, and nothing else; what a deleted device has left is erased, and nothing else."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,9 +11,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from devices.models import Deletion, Device
-from metrics.models import LateMark, Rollup5m, RollupProgress, Sample
+from metrics.models import LateMark, Layout, Rollup5m, RollupProgress, Sample
 from metrics.partitions import partitioned, partitions_ensure, partitions_list
 from metrics.retention import deletions_advance, history_trim
+from polling.models import Gap
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2033, 7, 19, 13, 30, tzinfo=UTC)
@@ -40,11 +42,15 @@ def insert(device_id: int, moment: datetime) -> None:
     ages=st.lists(st.integers(0, 9 * 24 * 3_600), min_size=1, max_size=20, unique=True),
     with_partition=st.sets(st.integers(0, 9)),
     done_hours_ago=st.integers(0, 9 * 24),
+    late=st.sets(st.integers(0, 9 * 24 * 12), max_size=3),
 )
 def test_nothing_younger_than_its_limit_or_not_rolled_up_is_removed(
-    ages: list[int], with_partition: set[int], done_hours_ago: int
+    ages: list[int], with_partition: set[int], done_hours_ago: int, late: set[int]
 ) -> None:
     Sample.objects.all().delete()
+    LateMark.objects.all().delete()
+    marks = [NOW - n * timedelta(minutes=5) for n in late]
+    LateMark.objects.bulk_create(LateMark(level="samples.5m", device_id=1, start_at=mark) for mark in marks)
     for days in with_partition:
         day = NOW - timedelta(days=days)
         partitions_ensure("metrics_sample", day, day)
@@ -55,7 +61,7 @@ def test_nothing_younger_than_its_limit_or_not_rolled_up_is_removed(
         insert(1, moment)
     history_trim(NOW)
     left = set(Sample.objects.values_list("due_at", flat=True))
-    limit = min(NOW - timedelta(days=5), done)
+    limit = min([NOW - timedelta(days=5), done, *marks])
     assert {moment for moment in moments if moment >= limit} <= left
     # Of what is older, at most what shares a partition with something younger.
     assert all(moment >= limit - timedelta(days=1) for moment in left)
@@ -79,6 +85,32 @@ def test_without_rollups_nothing_is_dropped() -> None:
     assert [each.lower.day for each in partitions_list("metrics_sample") if each.lower.year == 2033] == [
         *range(11, 20)
     ]
+
+
+def test_a_layout_goes_with_the_last_level_that_uses_it(settings: Any) -> None:
+    settings.NMS_RETENTION_5M_DAYS, settings.NMS_RETENTION_1H_DAYS = 60, 400
+    rolled_up(NOW)
+    old = (NOW - timedelta(days=100)).date()
+    Layout.objects.create(id=uuid.UUID(int=1), paths=["fine"], used_5m=old)
+    Layout.objects.create(id=uuid.UUID(int=2), paths=["hours"], used_5m=old, used_1h=old)
+    Layout.objects.create(id=uuid.UUID(int=3), paths=["days"], used_5m=old, used_1d=old)
+    history_trim(NOW)
+    assert sorted(layout.paths[0] for layout in Layout.objects.all()) == ["days", "hours"]
+    rolled_up(NOW - timedelta(days=120))  # the hours are not made yet of these 5 minutes
+    Layout.objects.create(id=uuid.UUID(int=1), paths=["fine"], used_5m=old)
+    history_trim(NOW)
+    assert Layout.objects.count() == 3
+
+
+def test_a_gap_is_kept_as_long_as_its_slots(settings: Any) -> None:
+    settings.NMS_RETENTION_VERDICTS_DAYS = 5
+    RollupProgress.objects.create(level="verdicts.1h", done_until=NOW, sealed_until=NOW)
+    month = NOW.replace(day=1, hour=0, minute=0)
+    partitions_ensure("polling_gap", month - timedelta(days=50), month)
+    for first_at in (month - timedelta(days=40), month):
+        Gap.objects.create(device_id=1, first_at=first_at, slots=5, interval_seconds=60)
+    history_trim(NOW)
+    assert [gap.first_at for gap in Gap.objects.all()] == [month]
 
 
 # --- Deleted devices ---

@@ -13,17 +13,21 @@ import pytest
 from django.db import connection, transaction
 from django.db.utils import InterfaceError, OperationalError
 
-from devices.models import Device
-from metrics.partitions import partitioned
+from devices.models import CredentialProfile, Deletion, Device
+from metrics.models import RollupProgress
+from metrics.partitions import partitioned, partitions_ensure, partitions_list
+from metrics.retention import deletions_advance, history_trim
 from metrics.rollups import ladder_advance
 from metrics.sample_rollups import SAMPLES
 from metrics.tests.helpers import advance, report_of, store
 from polling.store import reports_store
+from polling.tests.conftest import winrm_device
+from polling.verdict_rollups import VERDICTS
 
 pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.slow]
 START = datetime(2030, 4, 1, 22, 50, tzinfo=UTC)
 LATER = START + timedelta(minutes=73)  # just after midnight: little work, on every level
-TABLES = (*partitioned(), "metrics_latemark", "metrics_rollupprogress", "metrics_layout")
+TABLES = (*partitioned(), "metrics_latemark", "metrics_rollupprogress", "metrics_layout", "metrics_trimmed")
 IGNORED = {"metrics_latemark": "id", "metrics_rollupprogress": "updated_at"}
 
 
@@ -67,15 +71,19 @@ def _other() -> psycopg.Connection[Any]:
     )
 
 
-def killed_everywhere(work: Callable[[], Any], prepare: Callable[[], Any]) -> int:
-    """Compares the tables after each killed and repeated run with those of an undisturbed one."""
+def killed_everywhere(work: Callable[[], Any], prepare: Callable[[], Any], *, stride: int = 1) -> int:
+    """Compares the tables after each killed and repeated run with those of an undisturbed one.
+
+    `stride`: for work that says the same statements for each of many partitions; prime to how many, it meets
+    each of them.
+    """
     empty()
     prepare()
     work()
     expected = tables()
     statement = 0
     while True:
-        statement += 1
+        statement += stride
         empty()
         prepare()
         with killed_at(statement) as seen:
@@ -86,7 +94,7 @@ def killed_everywhere(work: Callable[[], Any], prepare: Callable[[], Any]) -> in
         work()
         assert tables() == expected, f"killed at statement {statement}"
         if seen[0] < statement:
-            return statement - 1
+            return seen[0]
 
 
 def samples(three: list[Device]) -> dict[tuple[int, datetime], Any]:
@@ -119,6 +127,59 @@ def test_a_killed_store_leaves_what_an_undisturbed_one_leaves(three: list[Device
 
     statements = killed_everywhere(lambda: reports_store(reports), prepare)
     assert statements > 5
+
+
+def test_killed_trimming_leaves_what_an_undisturbed_one_leaves(three: list[Device], settings: Any) -> None:
+    settings.NMS_RETENTION_SAMPLES_DAYS = settings.NMS_RETENTION_VERDICTS_DAYS = 2
+    settings.NMS_RETENTION_5M_DAYS = 3
+    now = LATER + timedelta(days=10)
+    tables = ("metrics_sample", "polling_verdict")
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS metrics_sample_20300401, polling_verdict_20300401")
+
+    def prepare() -> None:
+        store(samples(three))  # of the second day in no partition
+        for table in tables:
+            partitions_ensure(table, START, START)
+        for level in (*SAMPLES.levels, *VERDICTS.levels):
+            RollupProgress.objects.create(level=level.key, done_until=now, sealed_until=now)
+
+    def work() -> None:
+        history_trim(now)
+
+    def left() -> set[int]:
+        return {len([each for each in partitions_list(table) if each.lower.year == 2030]) for table in tables}
+
+    statements = killed_everywhere(work, prepare, stride=3)
+    assert statements > 50
+    assert left() == {0}
+
+
+def test_killed_erasing_leaves_what_an_undisturbed_one_leaves(
+    three: list[Device], winrm_credential: CredentialProfile
+) -> None:
+    erased: list[int] = []
+
+    def prepare() -> None:
+        Deletion.objects.all().delete()
+        Device.objects.filter(hostname="win-9").delete()
+        Deletion.objects.all().delete()
+        device = winrm_device(winrm_credential, 9)
+        store({(device.pk, START + timedelta(minutes=n)): {"a": n} for n in range(4)})
+        store(samples(three))
+        advance(SAMPLES, LATER)
+        device.delete()
+
+    def work() -> None:
+        moment = Deletion.objects.get().deleted_at + timedelta(minutes=3)
+        while deletions_advance(moment):
+            pass
+        erased.append(Deletion.objects.get().rows_erased)
+
+    statements = killed_everywhere(work, prepare, stride=13)
+    assert statements > 100
+    # Four samples with their verdicts, a row of 5 minutes, of an hour and of a day.
+    assert set(erased) == {11}
 
 
 def test_a_sample_being_stored_while_its_interval_is_sealed_is_not_missed(three: list[Device]) -> None:

@@ -2,6 +2,7 @@
 repeats.
 """
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices.models import CredentialProfile, Device
 from metrics.models import LateMark, Layout, Rollup1d, Rollup1h, Rollup5m, RollupProgress, Sample
+from metrics.retention import history_trim
 from metrics.rollups import Ladder, Level, ladder_advance, ladder_state
-from metrics.sample_rollups import SAMPLES
+from metrics.sample_rollups import MAX_LEAVES, SAMPLES
 from metrics.tests.helpers import advance, forget_everything, long_reader, report_of, store
 from polling.store import reports_store
 from polling.tests.conftest import winrm_device
@@ -153,11 +155,11 @@ def test_numbers_beyond_what_a_float_can_hold_stop_nobody(
 
 def test_deep_and_wide_documents_stop_nobody(three: list[Device]) -> None:
     deep = '{"a":' * 400 + "1" + "}" * 400
-    wide = {f"key{number}": number for number in range(11_000)}
+    wide = {f"key{number}": number for number in range(MAX_LEAVES + 1_000)}
     store({(three[0].pk, START): deep, (three[1].pk, START): wide, (three[2].pk, START): {"a": 1}})
     advance(SAMPLES, LATER)
     lengths = {row.device_id: len(row.last) for row in Rollup1h.objects.all()}
-    assert lengths == {three[0].pk: 0, three[1].pk: 10_000, three[2].pk: 1}
+    assert lengths == {three[0].pk: 0, three[1].pk: MAX_LEAVES, three[2].pk: 1}
 
 
 def test_devices_of_one_kind_share_a_layout(three: list[Device]) -> None:
@@ -213,11 +215,71 @@ def test_a_sample_that_outlived_its_neighbours_does_not_undo_their_rollup(
     """So late that the other samples of its interval have been dropped already."""
     store({(three[0].pk, START): {"a": 1}})
     advance(SAMPLES, LATER)
-    Sample.objects.all().delete()
     settings.NMS_RETENTION_SAMPLES_DAYS = 2
+    history_trim(LATER + timedelta(days=3))
+    assert Sample.objects.count() == 0
     store({(three[0].pk, START + timedelta(minutes=1)): {"a": 100}})
     advance(SAMPLES, LATER + timedelta(days=3))
     assert stored(FIVE_MINUTES) == {(three[0].pk, START, "a"): (1, 1, 1, 1, 1)}
+    assert LateMark.objects.count() == 0
+
+
+def test_a_late_sample_older_than_its_limit_is_rolled_up_before_it_goes(
+    three: list[Device], settings: Any
+) -> None:
+    settings.NMS_RETENTION_SAMPLES_DAYS = 2
+    now = LATER + timedelta(days=3)
+    store({(three[0].pk, START): {"a": 1}})
+    advance(SAMPLES, now)
+    store({(three[0].pk, START + timedelta(minutes=1)): {"a": 3}})
+    history_trim(now)
+    assert Sample.objects.count() == 2
+    advance(SAMPLES, now)
+    assert stored(DAY)[three[0].pk, DAY.floor(START), "a"] == (1, 3, 4, 2, 3)
+    history_trim(now)
+    assert Sample.objects.count() == 0
+
+
+def test_a_deleted_device_is_not_repaired(three: list[Device]) -> None:
+    """Its rows are being erased: made again they would be there for good."""
+    gone, other = three[0].pk, three[1].pk
+    store({(gone, START): {"a": 1}, (other, START): {"a": 1}})
+    three[0].delete()
+    for device_id in (gone, other):
+        LateMark.objects.create(level=FIVE_MINUTES.key, device_id=device_id, start_at=START)
+    advance(SAMPLES, LATER)
+    assert {device_id for device_id, _, _ in stored(DAY)} == {other}
+    assert LateMark.objects.count() == 0
+
+
+def test_a_store_under_way_when_the_roll_up_begins_for_the_first_time_is_not_missed(
+    three: list[Device],
+) -> None:
+    finished = threading.Event()
+
+    def roll_up() -> None:
+        ladder_advance(SAMPLES, now=LATER)
+        finished.set()
+        connection.close()
+
+    roller = threading.Thread(target=roll_up)
+    with transaction.atomic():
+        store({(three[0].pk, START): {"a": 1}})  # not committed yet
+        roller.start()
+        assert not finished.wait(0.5)
+    roller.join()
+    assert stored(FIVE_MINUTES) == {(three[0].pk, START, "a"): (1, 1, 1, 1, 1)}
+
+
+def test_a_level_that_cannot_keep_up_does_not_stop_those_above(three: list[Device]) -> None:
+    """The finest one is given a statement that takes long."""
+    store({(three[0].pk, START): {"a": 1}})
+    advance(SAMPLES, START + timedelta(hours=1, minutes=10))
+    slow = replace(FIVE_MINUTES, statement=f"{FIVE_MINUTES.statement}; SELECT pg_sleep(0.3)")
+    RollupProgress.objects.filter(level=HOUR.key).delete()
+    store({(three[0].pk, START + timedelta(hours=n)): {"a": 1} for n in range(1, 20)})
+    assert not ladder_advance(Ladder("samples", (slow, HOUR, DAY)), now=LATER, seconds=1.5)
+    assert Rollup1h.objects.exists()
 
 
 def test_devices_added_meanwhile_are_not_left_out(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from devices.models import Device
 from metrics.levels import plan_series, step_automatic
+from metrics.models import RollupProgress
 from metrics.rollups import floor_to
 from metrics.sample_rollups import SAMPLES
 from metrics.series import Aggregation, device_series
@@ -21,6 +22,7 @@ from metrics.top import devices_top, plan_top
 pytestmark = pytest.mark.usefixtures("committed")
 START = datetime(2030, 5, 9, 22, tzinfo=UTC)
 DAY = timedelta(days=1)
+LATER = START + 2 * DAY
 
 STRAIGHT: dict[Aggregation, Callable[[list[int]], float]] = {
     Aggregation.AVG: lambda values: sum(values) / len(values),
@@ -130,6 +132,8 @@ def test_a_ranking_equals_the_straightforward_one(
 
 def level_of(start: timedelta, step: timedelta) -> tuple[str, timedelta]:
     now = START + DAY
+    for level in SAMPLES.levels:
+        RollupProgress.objects.create(level=level.key, done_until=now, sealed_until=now)
     plan = plan_series(start=now - start, end=now, step=step, now=now)
     return plan.level, plan.step
 
@@ -174,6 +178,39 @@ def test_what_is_not_rolled_up_yet_is_read_from_finer_rows(three: list[Device]) 
         device_id=three[0].pk, paths=[["cpu", "a.b"]], plan=plan, aggregation=Aggregation.SUM
     )
     assert [point.value for point in series.points] == [1, 8]
+    assert plan.level == "1h"
+    early = plan_series(
+        start=START + timedelta(hours=2), end=START + timedelta(hours=3), step=timedelta(hours=1), now=LATER
+    )
+    assert early.level == "raw"  # nothing coarser has come so far
+
+
+@pytest.mark.parametrize(
+    "path", [["a", "-1"], ["a", "02"], ["a", "+1"], ["a", " 1"], ["a", "1"], ["k", "02"]]
+)
+def test_a_path_means_the_same_at_every_level(three: list[Device], path: list[str]) -> None:
+    """PostgreSQL finds a position of an array by other spellings too, which rollups do not know."""
+    store({(three[0].pk, START): {"a": [1, 2, 3], "k": {"02": 7}}})
+    answers = []
+    for _ in range(2):
+        plan = plan_series(start=START, end=START + DAY, step=DAY, now=LATER)
+        _, (series,) = device_series(
+            device_id=three[0].pk, paths=[path], plan=plan, aggregation=Aggregation.SUM
+        )
+        ranking = plan_top(start=START, end=START + DAY, now=LATER)
+        ranked = devices_top(
+            plan=ranking,
+            path=path,
+            aggregation=Aggregation.SUM,
+            limit=1,
+            is_descending=True,
+            device_ids=None,
+        )
+        answers.append(([point.value for point in series.points], [each.value for each in ranked]))
+        advance(SAMPLES, LATER)
+    expected = {"1": [2.0], "02": [7.0]}[path[1]] if path in (["a", "1"], ["k", "02"]) else []
+    assert answers[1] == (expected, expected)
+    assert answers[0][0] == expected
 
 
 def test_an_empty_range_is_an_empty_answer(three: list[Device]) -> None:
