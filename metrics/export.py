@@ -1,25 +1,30 @@
-"""Exports of any range, row by row, in constant memory: a statement for each day, streamed by COPY.
+"""Exports of any range, row by row, in constant memory: page by page, each of them one short COPY.
 
-Each day is read by itself and nothing is held in between, so that an export of a year keeps no old row
-versions alive and a slow reader blocks nobody. Rows come by day, then by device and time.
+Nothing is held between the pages, no lock, no snapshot and no transaction: an export of a year keeps no old
+row versions alive, and a reader who stands still blocks nobody.
+
+Rows come partition by partition (days of samples and 5 minutes, months of hours, years of days), within one
+by device and time, which is the order of the primary key.
 """
 
 import csv
 import io
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import orjson
-from django.db import connection
 
+from devices.schedule import EPOCH
+from metrics.partitions import Width, oldest_row, partitioned
 from metrics.paths import path_text
-from metrics.rollups import floor_to
-from metrics.sample_rollups import LEAVES, SAMPLES
+from metrics.queries import reading
+from metrics.sample_rollups import LEAVES, SAMPLES, keys_only, value_at
 
-DAY = timedelta(days=1)
+Key = tuple[int, datetime]
+BEFORE_ALL: Key = (0, EPOCH)
 LEVELS = {level.name: level for level in SAMPLES.levels}
 
 
@@ -41,24 +46,70 @@ class Export:
     device_ids: Sequence[int] | None
     paths: Sequence[Sequence[str]]
 
+    @property
+    def table(self) -> str:
+        return LEVELS[self.level].table if self.level in LEVELS else "metrics_sample"
+
+    @property
+    def column(self) -> str:
+        return partitioned()[self.table].column
+
+    @property
+    def size(self) -> str:
+        """About how many bytes a row becomes: a line of some 100 for each leaf of 8."""
+        return "12 * pg_column_size(last)" if self.level in LEVELS else "pg_column_size(data)"
+
+
+PAGE_ROWS = 2_000
+PAGE_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The rows of [start, end) that come after `after`, up to and with `last`."""
+
+    start: datetime
+    end: datetime
+    after: Key
+    last: Key
+
+
+WITHIN = """
+{column} >= %(start)s AND {column} < %(end)s AND (device_id, {column}) > (%(after_id)s, %(after_at)s)
+AND (%(devices)s::bigint[] IS NULL OR device_id = ANY(%(devices)s::bigint[]))"""
+# The last key of a page: so many rows, or so many bytes as one may guess without reading them.
+PAGE_END = (
+    """
+SELECT device_id, at FROM (
+    SELECT device_id, at, sum(size) OVER (ORDER BY device_id, at) - size AS before FROM (
+        SELECT device_id, {column} AS at, {size} AS size FROM {table} WHERE """
+    + WITHIN
+    + """
+        ORDER BY device_id, {column} LIMIT %(rows)s
+    ) AS row
+) AS page WHERE before < %(bytes)s ORDER BY device_id DESC, at DESC LIMIT 1
+"""
+)
+OF_PAGE = WITHIN + " AND (device_id, {column}) <= (%(last_id)s, %(last_at)s)"
 
 # One row for each sample; each path wanted is a column, or all of it the document.
-SAMPLE_ROWS = """
+SAMPLE_ROWS = (
+    """
 SELECT device_id, {due_at} AS due_at, {sampled_at} AS sampled_at, {columns} FROM metrics_sample
-WHERE due_at >= %(start)s AND due_at < %(end)s
-  AND (%(devices)s::bigint[] IS NULL OR device_id = ANY(%(devices)s::bigint[]))
+WHERE """
+    + OF_PAGE
+    + """
 ORDER BY device_id, metrics_sample.due_at
 """
+)
 # One row for each path of an interval.
 LEVEL_ROWS = (
     """
 SELECT device_id, {start_at} AS start_at, path, low AS min, high AS max, total / count AS avg, total AS sum,
        count, last
 FROM ("""
-    + LEAVES.format(rollups="{table}")
+    + LEAVES.format(rollups="(SELECT * FROM {table} WHERE " + OF_PAGE + ")")
     + """
-    WHERE rollup.start_at >= %(start)s AND rollup.start_at < %(end)s
-      AND (%(devices)s::bigint[] IS NULL OR rollup.device_id = ANY(%(devices)s::bigint[]))
 ) AS leaves
 WHERE %(paths)s::text[] = '{{}}' OR path = ANY(%(paths)s::text[])
 ORDER BY device_id, leaves.start_at, path
@@ -82,10 +133,10 @@ def export_lines(export: Export) -> Generator[bytes, None, None]:
     if export.form is Form.CSV:
         yield _header(export)
     rows = 0
-    for start, end in _days(export.start, export.end):
-        for piece in _day(export, start, end):
-            rows += piece.count(b"\n")
-            yield piece
+    for page in _pages(export):
+        piece = _page(export, page)
+        rows += piece.count(b"\n")
+        yield piece
     if export.form is Form.NDJSON:
         yield orjson.dumps({"end": True, "rows": rows}) + b"\n"
 
@@ -105,29 +156,57 @@ def _header(export: Export) -> bytes:
     return line.getvalue().encode()
 
 
-def _days(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    while start < end:
-        following = min(floor_to(start, DAY) + DAY, end)
+def _pages(export: Export) -> Iterator[Page]:
+    cut = partitioned()[export.table]
+    for start, end in _slices(export, cut.width):
+        after = BEFORE_ALL
+        while (last := _page_end(export, start, end, after)) is not None:
+            yield Page(start, end, after, last)
+            after = last
+
+
+def _slices(export: Export, width: Width) -> Iterator[tuple[datetime, datetime]]:
+    """The range by partitions, as far back as there are rows."""
+    oldest = oldest_row(export.table)
+    if oldest is None:
+        return
+    start = max(export.start, oldest)
+    while start < export.end:
+        following = min(width.next(width.floor(start)), export.end)
         yield start, following
         start = following
 
 
-def _day(export: Export, start: datetime, end: datetime) -> Iterator[bytes]:
-    values: dict[str, Any] = {
+def _values(export: Export, start: datetime, end: datetime, after: Key) -> dict[str, Any]:
+    return {
         "start": start,
         "end": end,
+        "after_id": after[0],
+        "after_at": after[1],
         "devices": None if export.device_ids is None else list(export.device_ids),
-        "paths": [path_text(path) for path in export.paths],
     }
+
+
+def _page_end(export: Export, start: datetime, end: datetime, after: Key) -> Key | None:
+    values = _values(export, start, end, after) | {"rows": PAGE_ROWS, "bytes": PAGE_BYTES}
+    names = {"table": export.table, "column": export.column, "size": export.size}
+    with reading() as cursor:
+        cursor.execute(PAGE_END.format(**names), values)
+        row: Key | None = cursor.fetchone()
+    return row
+
+
+def _page(export: Export, page: Page) -> bytes:
+    values = _values(export, page.start, page.end, page.after)
+    values |= {"last_id": page.last[0], "last_at": page.last[1], "paths": list(map(path_text, export.paths))}
     moments = {name: ISO.format(name) for name in ("due_at", "sampled_at", "start_at")}
+    names = {"table": export.table, "column": export.column, **moments}
     if export.level in LEVELS:
-        rows = LEVEL_ROWS.format(table=LEVELS[export.level].table, **moments)
+        rows = LEVEL_ROWS.format(**names)
     else:
-        rows = SAMPLE_ROWS.format(columns=_columns(export, values), **moments)
-    statement = COPY[export.form].format(rows=rows)
-    with connection.cursor() as cursor, cursor.copy(statement, values) as copy:
-        for piece in copy:
-            yield bytes(piece)
+        rows = SAMPLE_ROWS.format(columns=_columns(export, values), **names)
+    with reading() as cursor, cursor.copy(COPY[export.form].format(rows=rows), values) as copy:
+        return b"".join(map(bytes, copy))
 
 
 def _columns(export: Export, values: dict[str, Any]) -> str:
@@ -136,8 +215,9 @@ def _columns(export: Export, values: dict[str, Any]) -> str:
         return "data"
     for n, path in enumerate(export.paths):
         values[f"name{n}"], values[f"segments{n}"] = path_text(path), list(path)
-    numbers = range(len(export.paths))
+        values[f"keys{n}"] = keys_only(path)
+    found = [value_at(f"%(segments{n})s::text[]", f"%(keys{n})s::int[]") for n in range(len(export.paths))]
     if export.form is Form.CSV:
-        return ", ".join(f"data #>> %(segments{n})s::text[]" for n in numbers)
-    pairs = ", ".join(f"%(name{n})s::text, data #> %(segments{n})s::text[]" for n in numbers)
+        return ", ".join(f"({value}) #>> '{{}}'" for value in found)
+    pairs = ", ".join(f"%(name{n})s::text, {value}" for n, value in enumerate(found))
     return f"json_build_object({pairs}) AS values"

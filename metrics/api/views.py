@@ -8,6 +8,7 @@ from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
+from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +17,7 @@ from rest_framework.views import APIView
 from devices.models import Device
 from devices.selectors import slots_expected
 from devices.services import database_now
-from metrics.api.ranges import DeviceSlotsView, plan_asked, plan_fields, validated
+from metrics.api.ranges import DeviceSlotsView, DocumentPages, plan_asked, plan_fields, validated
 from metrics.api.serializers import (
     DeviceSeriesQuerySerializer,
     DeviceSeriesSerializer,
@@ -35,11 +36,16 @@ from metrics.export import Export, Form, export_lines
 from metrics.last_values import last_values
 from metrics.models import Sample
 from metrics.paths import device_paths, fleet_paths, path_text
-from metrics.queries import Freshness, freshness_of, series_query
+from metrics.queries import MAX_CHARACTERS, Freshness, TooMuch, freshness_of, series_query
 from metrics.sample_rollups import SAMPLES
 from metrics.series import Aggregation, device_series
 from metrics.top import devices_top, plan_top
 from nms_project.authentication import ScrapeTokenAuthentication
+
+TOO_MUCH = (
+    f"The answer would have more than {MAX_CHARACTERS // 1_000_000} MB: ask for a path rather than whole "
+    "documents, for fewer devices, a shorter range or a lower limit."
+)
 
 
 class MetricQueryView(APIView):
@@ -49,7 +55,10 @@ class MetricQueryView(APIView):
     def post(self, request: Request) -> Response:
         now = database_now()
         query = validated(MetricQuerySerializer, request.data, now)
-        found = series_query(**query, now=now)
+        try:
+            found = series_query(**query, now=now)
+        except TooMuch:
+            raise ValidationError({"limit": [TOO_MUCH]}) from None
         return Response(
             [
                 {
@@ -99,6 +108,7 @@ class DeviceSamplesView(DeviceSlotsView[Sample]):
 
     queryset = Sample.objects.all()
     serializer_class = SampleSerializer
+    pagination_class = DocumentPages
 
     @extend_schema(parameters=[RangeSerializer])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -132,13 +142,16 @@ class MetricExportView(APIView):
         responses={(200, kind.split(";")[0]): OpenApiTypes.BINARY for kind in CONTENT_TYPES.values()},
     )
     def get(self, request: Request) -> StreamingHttpResponse:
-        """CSV or newline-delimited JSON, by day, then by device and time; the last hour by default."""
-        query = validated(ExportQuerySerializer, request.query_params, database_now())
+        """CSV or newline-delimited JSON, up to now, the last hour by default. Rows come by day (of 1h by
+        month, of 1d by year), then by device and time.
+        """
+        now = database_now()
+        query = validated(ExportQuerySerializer, request.query_params, now)
         export = Export(
             form=Form(query["output"]),
             level=query["level"],
             start=query["start"],
-            end=query["end"],
+            end=min(query["end"], now),
             device_ids=query.get("device_id"),
             paths=query["path"],
         )

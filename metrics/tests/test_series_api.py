@@ -1,7 +1,9 @@
 """GET devices/{id}/metrics, GET metrics/paths and POST metrics/top."""
 
+from base64 import b64encode
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -143,10 +145,20 @@ def test_whole_documents_by_cursor(api: APIClient, samples: Device, now: datetim
     url = f"/api/v1/devices/{samples.pk}/samples"
     first = api.get(url, {"page_size": 2}).json()
     assert [row["data"]["cpu"]["total"] for row in first["results"]] == [0, 1]
-    put(samples, [(now, '{"cpu": {"total": -1}}')])
+    put(samples, [(now - timedelta(milliseconds=n), '{"cpu": {"total": -1}}') for n in range(30)])
     assert [row["data"]["cpu"]["total"] for row in api.get(first["next"]).json()["results"]] == [2, 3]
     assert api.get(url, {"start": "x"}).status_code == 400
+    assert len(api.get(f"{url}?page_size=1000&start=2026-01-01T00:00:00Z").json()["results"]) == 200
     assert api.get("/api/v1/devices/999999/samples").status_code == 404
+
+
+@pytest.mark.parametrize("position", ["x", "2026-13-01", "2026-02-30 00:00:00", "'; --", "\x00"])
+@pytest.mark.parametrize("what", ["samples", "verdicts"])
+def test_a_damaged_cursor_is_not_found(api: APIClient, samples: Device, what: str, position: str) -> None:
+    cursor = b64encode(urlencode({"p": position}).encode()).decode()
+    answer = api.get(f"/api/v1/devices/{samples.pk}/{what}", {"cursor": cursor})
+    assert answer.status_code == 404
+    assert "cursor" in answer.json()["error"]["message"].lower()
 
 
 # --- Paths ---
