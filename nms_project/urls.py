@@ -15,7 +15,6 @@ from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView
 from metrics.api.views import (
     DeviceMetricsView,
     DeviceSamplesView,
-    LastValuesView,
     MetricExportView,
     MetricPathsView,
     MetricQueryView,
@@ -30,6 +29,7 @@ from polling.api.views import (
     DevicePingView,
     DeviceVerdictsView,
     HistoryView,
+    LastValuesView,
     SchedulerView,
     SystemMetricsView,
 )

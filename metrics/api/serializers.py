@@ -182,10 +182,6 @@ class ExportQuerySerializer(RangeSerializer):
     )
 
 
-class LastValuesQuerySerializer(serializers.Serializer[Any]):
-    path = serializers.ListField(child=PathField(), required=False, default=list, max_length=MAX_PATHS)
-
-
 class TopQuerySerializer(RangeSerializer):
     path = PathField(help_text="Dotted, like cpu.total.")
     agg = serializers.ChoiceField(choices=Aggregation.choices, required=False, default=Aggregation.AVG)

@@ -7,7 +7,6 @@ from typing import Any
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
@@ -23,7 +22,6 @@ from metrics.api.serializers import (
     DeviceSeriesSerializer,
     ExportQuerySerializer,
     KnownPathSerializer,
-    LastValuesQuerySerializer,
     MetricQuerySerializer,
     PathsQuerySerializer,
     RangeSerializer,
@@ -33,14 +31,12 @@ from metrics.api.serializers import (
     TopSerializer,
 )
 from metrics.export import Export, Form, export_lines
-from metrics.last_values import last_values
 from metrics.models import Sample
 from metrics.paths import device_paths, fleet_paths, path_text
 from metrics.queries import MAX_CHARACTERS, Freshness, TooMuch, freshness_of, series_query
 from metrics.sample_rollups import SAMPLES
 from metrics.series import Aggregation, device_series
 from metrics.top import devices_top, plan_top
-from nms_project.authentication import ScrapeTokenAuthentication
 
 TOO_MUCH = (
     f"The answer would have more than {MAX_CHARACTERS // 1_000_000} MB: ask for a path rather than whole "
@@ -160,17 +156,6 @@ class MetricExportView(APIView):
         answer = StreamingHttpResponse(chain([first], lines), content_type=CONTENT_TYPES[export.form])
         answer["Content-Disposition"] = f'attachment; filename="metrics-{export.level}.{export.form}"'
         return answer
-
-
-class LastValuesView(APIView):
-    """The newest values of the devices, for Prometheus."""
-
-    authentication_classes = (ScrapeTokenAuthentication, *APIView.authentication_classes)
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request) -> StreamingHttpResponse:
-        query = validated(LastValuesQuerySerializer, request.query_params, database_now())
-        return StreamingHttpResponse(last_values(query["path"]), content_type=CONTENT_TYPE_LATEST)
 
 
 class MetricTopView(APIView):

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from metrics.api.serializers import PlannedSerializer, RangeSerializer
+from metrics.api.serializers import MAX_PATHS, PathField, PlannedSerializer, RangeSerializer
 from polling.models import Verdict, VerdictKind
 
 HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]+")
@@ -140,3 +140,7 @@ class HistorySerializer(serializers.Serializer[Any]):
     now = serializers.DateTimeField()
     tables = TableStateSerializer(many=True)
     levels = LevelStateSerializer(many=True)
+
+
+class LastValuesQuerySerializer(serializers.Serializer[Any]):
+    path = serializers.ListField(child=PathField(), required=False, default=list, max_length=MAX_PATHS)

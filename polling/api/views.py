@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.generics import GenericAPIView, get_object_or_404
@@ -25,6 +25,7 @@ from polling.api.serializers import (
     DayRangeSerializer,
     FleetHourSerializer,
     HistorySerializer,
+    LastValuesQuerySerializer,
     PingSeriesSerializer,
     SchedulerSerializer,
     VerdictQuerySerializer,
@@ -33,6 +34,7 @@ from polling.api.serializers import (
 from polling.availability import availability, ping_series
 from polling.backlog import queue_lengths
 from polling.fleet import completeness, lateness, schedule_state
+from polling.last_values import last_values
 from polling.models import Verdict
 from polling.telemetry import system_text
 from polling.trial import credential_try
@@ -190,3 +192,15 @@ class SystemMetricsView(APIView):
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
         return HttpResponse(system_text(database_now()), content_type=CONTENT_TYPE_LATEST)
+
+
+class LastValuesView(APIView):
+    """The newest values of the devices, for Prometheus."""
+
+    authentication_classes = (ScrapeTokenAuthentication, *APIView.authentication_classes)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> StreamingHttpResponse:
+        now = database_now()
+        query = validated(LastValuesQuerySerializer, request.query_params, now)
+        return StreamingHttpResponse(last_values(query["path"], now), content_type=CONTENT_TYPE_LATEST)

@@ -3,6 +3,7 @@ whom.
 """
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from devices.schedule import to_microseconds
 from devices.services import database_now
 from metrics.writer import SampleRow, samples_copy
 from nms_project import telemetry
-from polling.models import VerdictKind
+from polling.models import Verdict, VerdictKind
 from polling.slots import Report
 from polling.telemetry import stored_count
 
@@ -102,13 +103,23 @@ def test_without_redis_the_rest_is_still_told(anonymous: APIClient, settings: An
 # --- The devices ---
 
 
+def polled(device: Device, kind: str, *, ago: float, **fields: Any) -> None:
+    """The newest verdict, `ago` seconds old."""
+    due_at = database_now() - timedelta(seconds=ago)
+    Verdict.objects.create(
+        device_id=device.pk, due_at=due_at, kind=kind, **{"attempted": True, "error_code": "", **fields}
+    )
+    PollState.objects.filter(device=device).update(last_polled_at=due_at, last_verdict=kind)
+
+
 @pytest.fixture
 def sampled(device: Device) -> Device:
     now = database_now()
     document = {"cpu": {"total": 41.5, "0": 40}, "cpus": 8, "net": {'a"b\\c\nd': 7}, "os": "Linux"}
     with connection.cursor() as cursor:
         samples_copy(cursor, [SampleRow(device.pk, now, now, json.dumps(document))])
-    PollState.objects.update(newest_sample_at=now, last_verdict="ok")
+    polled(device, "ok", ago=0)
+    PollState.objects.update(newest_sample_at=now)
     Device.objects.update(hostname='odd "name"\\')
     return device
 
@@ -139,6 +150,27 @@ def test_devices_without_samples_and_off_the_schedule_say_nothing(
 ) -> None:
     Device.objects.filter(pk=sampled.pk).update(status="inactive")
     assert scrape(anonymous, "/api/v1/metrics/prometheus") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "ago", "fields", "expected"),
+    [
+        ("ok", 60, {}, [1]),
+        ("ping_failed", 60, {}, [0]),
+        ("auth_failed", 60, {}, [0]),
+        ("ok", 130, {}, []),  # nobody has asked it for two intervals
+        ("lost", 60, {}, []),
+        ("plugin_error", 60, {}, []),
+        ("poll_failed", 60, {"error_code": "quota"}, []),
+        ("auth_failed", 60, {"attempted": False}, []),
+    ],
+)
+def test_up_is_only_what_is_known_and_fresh(
+    anonymous: APIClient, device: Device, kind: str, ago: float, fields: dict[str, Any], expected: list[int]
+) -> None:
+    polled(device, kind, ago=ago, **fields)
+    samples = scrape(anonymous, "/api/v1/metrics/prometheus")
+    assert [each.value for each in samples if each.name == "nms_device_up"] == expected
 
 
 # --- Who may read it ---

@@ -1,10 +1,12 @@
-"""The newest value of every numeric path of every active device, in Prometheus's exposition format.
+"""Whether each active device answers, and the newest value of its every numeric path, in Prometheus's format.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/. Each value carries the time at which it was
-sampled, so that nothing looks fresher than it is.
+sampled, and a device that was not polled for two intervals is left out, so that nothing looks fresher than it
+is.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -12,51 +14,61 @@ from django.db import connection
 
 from metrics.paths import document_leaves, path_text
 from metrics.queries import NEWEST_SAMPLE
+from polling.verdict_rollups import IS_UP
 
 DEVICES_AT_A_TIME = 500
 HEAD = """\
-# HELP nms_device_up Whether the newest poll got an answer.
+# HELP nms_device_up Whether the device answered its newest poll.
 # TYPE nms_device_up gauge
 """
 VALUE_HEAD = """\
 # HELP nms_device_value The newest value of a numeric path of the device's document.
 # TYPE nms_device_value gauge
 """
-UP = """
-SELECT device.id, device.hostname, host(device.ip_address), device.plugin_id, state.last_verdict = 'ok'
-FROM devices_device AS device JOIN devices_pollstate AS state ON state.device_id = device.id
-WHERE device.status = 'active' AND state.last_verdict <> '' AND device.id > %s ORDER BY device.id LIMIT %s
+UP = f"""
+SELECT device.id, device.hostname, host(device.ip_address), device.plugin_id, told.is_up
+FROM (
+    SELECT * FROM devices_device WHERE status = 'active' AND id > %(after)s ORDER BY id LIMIT %(limit)s
+) AS device
+JOIN devices_pollstate AS state ON state.device_id = device.id
+LEFT JOIN LATERAL (
+    SELECT {IS_UP} AS is_up FROM polling_verdict
+    WHERE device_id = device.id AND due_at = state.last_polled_at
+      AND due_at >= %(now)s - 2 * make_interval(secs => device.polling_interval_seconds)
+    OFFSET 0
+) AS told ON true
+ORDER BY device.id
 """
 VALUES = f"""
 SELECT device.id, device.hostname, host(device.ip_address), device.plugin_id,
        (extract(epoch FROM sample.sampled_at) * 1000)::bigint, sample.data
 FROM (
-    SELECT * FROM devices_device WHERE status = 'active' AND id > %s ORDER BY id LIMIT %s
+    SELECT * FROM devices_device WHERE status = 'active' AND id > %(after)s ORDER BY id LIMIT %(limit)s
 ) AS device
 JOIN devices_pollstate AS state ON state.device_id = device.id
 {NEWEST_SAMPLE}
 ORDER BY device.id
-"""  # noqa: S608 (constants of this project)
+"""
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
-def last_values(paths: Sequence[Sequence[str]]) -> Iterator[bytes]:
+def last_values(paths: Sequence[Sequence[str]], now: datetime) -> Iterator[bytes]:
     """In pieces of some hundred devices. With `paths`, only what lies at or below one of them."""
     yield HEAD.encode()
-    for rows in _pages(UP):
-        lines = [f"nms_device_up{{{_labels(*row[:4])}}} {int(row[4])}\n" for row in rows]
-        yield "".join(lines).encode()
+    for rows in _pages(UP, now):
+        known = [row for row in rows if row[4] is not None]
+        yield "".join(f"nms_device_up{{{_labels(*row[:4])}}} {int(row[4])}\n" for row in known).encode()
     yield VALUE_HEAD.encode()
     wanted = [path_text(path) for path in paths]
-    for rows in _pages(VALUES):
+    for rows in _pages(VALUES, now):
         yield "".join(_value_lines(rows, wanted)).encode()
 
 
-def _pages(statement: str) -> Iterator[list[tuple[Any, ...]]]:
+def _pages(statement: str, now: datetime) -> Iterator[list[tuple[Any, ...]]]:
     last = 0
     while True:
         with connection.cursor() as cursor:
-            cursor.execute(statement, [last, DEVICES_AT_A_TIME])
+            cursor.execute(statement, {"after": last, "limit": DEVICES_AT_A_TIME, "now": now})
             rows = cursor.fetchall()
         if not rows:
             return
