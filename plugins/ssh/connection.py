@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,9 @@ class Connection:
         """What a POSIX shell prints for `source`, whatever shell the account logs in with."""
         process: asyncssh.SSHClientProcess[bytes] = await self._client.create_process("sh", encoding=None)
         async with process:
-            process.stdin.write(source)
-            process.stdin.write_eof()
+            with suppress(BrokenPipeError):  # a shell that ended before it was asked: it said nothing
+                process.stdin.write(source)
+                process.stdin.write_eof()
             output = b""
             while chunk := await process.stdout.read(64 * 1024):
                 output += chunk

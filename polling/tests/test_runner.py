@@ -137,6 +137,15 @@ def test_a_document_of_a_megabyte_costs_that_device_only(make_plugin: PluginMake
     assert answers["r1"].success
 
 
+def test_a_document_of_a_hundred_thousand_values_costs_that_device_only(make_plugin: PluginMaker) -> None:
+    source = ECHO.replace(
+        '{"port": task["port"]}', '{"list": [[7, "a,b"]] * (10001 if task["port"] == 1 else 10000)}'
+    )
+    answers = run(make_plugin(source), tasks())
+    assert "has 20,002 values, more than 20,000" in answers["r0"].error
+    assert answers["r1"].success
+
+
 def _is_running(pid: int) -> bool:
     """After two seconds at the most: a killed process needs a moment to be gone."""
     for _ in range(40):
