@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db import connection
 from rest_framework.test import APIClient
 
@@ -38,7 +39,10 @@ def committed(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def user(db: None) -> Any:
-    return get_user_model().objects.create_user("operator", password="a long enough password")
+    """An administrator by role."""
+    user = get_user_model().objects.create_user("operator", password="a long enough password")
+    user.groups.add(Group.objects.get(name="admin"))
+    return user
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
             created = services.device_create(**{name: form.cleaned_data[name] for name in form.cleaned_data})
             obj.pk = created.pk
 
-    @admin.action(description="Provision: poll from now on")
+    @admin.action(description="Provision: poll from now on", permissions=["change"])
     def provision(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         done = sum(
             services.device_provision(device_id=pk, interval_seconds=None)
@@ -151,12 +151,12 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
         )
         self.message_user(request, f"{done} device(s) are polled from now on.", messages.SUCCESS)
 
-    @admin.action(description="Forget what is remembered, such as the host key")
+    @admin.action(description="Forget what is remembered, such as the host key", permissions=["change"])
     def forget(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         done = sum(services.device_forget(device_id=pk) for pk in queryset.values_list("pk", flat=True))
         self.message_user(request, f"{done} device(s) learn it anew with their next poll.", messages.SUCCESS)
 
-    @admin.action(description="Deactivate: stop polling")
+    @admin.action(description="Deactivate: stop polling", permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         reason = f"deactivated by {request.user}"
         done = sum(

@@ -43,6 +43,7 @@ class CredentialProfile(Timestamped):
 
     class Meta:
         ordering = ["id"]
+        permissions = [("use_credentialprofile", "Can try a credential profile on a host")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.protocol})"

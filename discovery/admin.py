@@ -80,7 +80,10 @@ class DiscoveryProfileAdmin(admin.ModelAdmin[DiscoveryProfile]):
     inlines = (FallbackCredentialInline,)
     actions = ("run",)
 
-    @admin.action(description="Run discovery now")
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("discovery.add_discoveryrun")
+
+    @admin.action(description="Run discovery now", permissions=["run"])
     def run(self, request: HttpRequest, queryset: QuerySet[DiscoveryProfile]) -> None:
         for profile in queryset:
             run = run_start(profile)

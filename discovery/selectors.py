@@ -6,10 +6,12 @@ from discovery.models import DiscoveryRun, Outcome
 
 
 def runs_with_progress() -> QuerySet[DiscoveryRun]:
-    """Runs annotated with done, found, created and failed."""
+    """Runs annotated with done, found, created and failed, newest first: grouping forgets the model's
+    order.
+    """
     return DiscoveryRun.objects.annotate(
         done=Count("results"),
         found=Count("results", filter=~Q(results__outcome=Outcome.FAILED)),
         created=Count("results", filter=Q(results__outcome=Outcome.CREATED)),
         failed=Count("results", filter=Q(results__outcome=Outcome.FAILED)),
-    )
+    ).order_by("-id")

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
-from rest_framework.routers import DefaultRouter
+from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import set_rollback
 
 from nms_project.errors import NMSError
@@ -161,8 +161,16 @@ class PageNumbers(PageNumberPagination):
     max_page_size = 1_000
 
 
+class RootView(APIRootView):
+    """The list of what there is."""
+
+    needs = ""  # a login; see accounts/permissions.py
+
+
 class SlashOptionalRouter(DefaultRouter):
     """Clients that exist send no trailing slash; DRF's own pages link with one."""
+
+    APIRootView = RootView
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,6 +22,7 @@ def beat_schedule(*, tick_seconds: float) -> dict[str, dict[str, Any]]:
         "roll samples up": _every("metrics.rollups", 30.0, expires=30, queue=Queue.HISTORY),
         "roll verdicts up": _every("polling.rollups", 30.0, expires=30, queue=Queue.HISTORY),
         "drop what is old": _every("metrics.trim", crontab(minute="23"), expires=3_600, queue=Queue.HISTORY),
+        "forget expired logins": _every("accounts.prune", crontab(hour="3", minute="41"), expires=3_600),
         "erase deleted devices": _every("metrics.erase", 60.0, expires=60, queue=Queue.HISTORY),
     }
 

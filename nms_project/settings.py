@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "health",
     "polling",
     "discovery",
+    "accounts",  # last: its roles are made of all permissions
 ]
 MIDDLEWARE = [
     "nms_project.middleware.HealthMiddleware",
@@ -166,10 +167,11 @@ LOGIN_URL = "rest_framework:login"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "accounts.authentication.ApiTokenAuthentication",
+        "accounts.authentication.SessionJWTAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.RolePermission"],
     "DEFAULT_PARSER_CLASSES": [
         "nms_project.parsers.BoundedJSONParser",
         "rest_framework.parsers.FormParser",
@@ -207,6 +209,8 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=env.integer("NMS_JWT_REFRESH_DAYS", 7, low=1, high=365)),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
+    "TOKEN_OBTAIN_SERIALIZER": "accounts.api.serializers.LoginSerializer",
+    "TOKEN_REFRESH_SERIALIZER": "accounts.api.serializers.RefreshSerializer",
 }
 
 # --- Celery ---

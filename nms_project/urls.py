@@ -7,9 +7,11 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, Spec
 from rest_framework_simplejwt.views import (
     TokenBlacklistView,
     TokenObtainPairView,
+    TokenRefreshView,
     TokenVerifyView,
 )
 
+from accounts.api.views import ApiTokenViewSet, LoginView, LogoutEverywhereView, MeView
 from devices.api.views import CredentialViewSet, DeletionViewSet, DeviceViewSet, PluginViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import (
@@ -21,7 +23,6 @@ from metrics.api.views import (
     MetricTopView,
 )
 from nms_project.api import SlashOptionalRouter
-from nms_project.views import LoginView, RefreshView
 from polling.api.views import (
     CompletenessView,
     CredentialTestView,
@@ -35,6 +36,7 @@ from polling.api.views import (
 )
 
 router = SlashOptionalRouter()
+router.register("auth/tokens", ApiTokenViewSet, basename="api-token")
 router.register("credentials", CredentialViewSet, basename="credential")
 router.register("discovery_profiles", DiscoveryProfileViewSet, basename="discovery-profile")
 router.register("discovery_runs", DiscoveryRunViewSet, basename="discovery-run")
@@ -44,9 +46,11 @@ router.register("devices", DeviceViewSet, basename="device")
 
 api: list[URLPattern | URLResolver] = [
     re_path(r"^auth/token/?$", TokenObtainPairView.as_view(), name="token"),
-    re_path(r"^auth/token/refresh/?$", RefreshView.as_view(), name="token-refresh"),
+    re_path(r"^auth/token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
     re_path(r"^auth/token/blacklist/?$", TokenBlacklistView.as_view(), name="token-blacklist"),
     re_path(r"^auth/token/verify/?$", TokenVerifyView.as_view(), name="token-verify"),
+    re_path(r"^auth/me/?$", MeView.as_view(), name="me"),
+    re_path(r"^auth/logout_everywhere/?$", LogoutEverywhereView.as_view(), name="logout-everywhere"),
     re_path(r"^metrics/?$", MetricQueryView.as_view(), name="metric-query"),
     re_path(r"^metrics/paths/?$", MetricPathsView.as_view(), name="metric-paths"),
     re_path(r"^metrics/prometheus/?$", LastValuesView.as_view(), name="metric-prometheus"),

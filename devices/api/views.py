@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
 
+from accounts.permissions import A_LOGIN
 from devices import services
 from devices.api.serializers import (
     CredentialSerializer,
@@ -37,6 +38,7 @@ class CredentialViewSet(ModelViewSet[CredentialProfile]):
 class PluginViewSet(ViewSet):
     """The plugins of this installation, with the schema of their credentials."""
 
+    needs = A_LOGIN
     serializer_class = PluginSerializer
     lookup_value_regex = r"\w+"
 
@@ -86,6 +88,7 @@ class DeviceViewSet(ModelViewSet[Device]):
     filterset_class = DeviceFilter
     search_fields = ("hostname", "ip_address")
     ordering_fields = ("id", "hostname", "ip_address", "status", "status_since", "created_at", "updated_at")
+    action_needs: ClassVar = {"provision": "devices.change_device", "forget": "devices.change_device"}
 
     @extend_schema(request=None, responses={204: None})
     @action(detail=True, methods=["post"])

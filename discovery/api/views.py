@@ -1,5 +1,7 @@
 """Endpoints of discovery profiles and their runs."""
 
+from typing import ClassVar
+
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
@@ -46,6 +48,7 @@ class DiscoveryProfileViewSet(ModelViewSet[DiscoveryProfile]):
     filterset_class = DiscoveryProfileFilter
     search_fields = ("name", "target")
     ordering_fields = ("id", "name", "created_at", "updated_at")
+    action_needs: ClassVar = {"run": "discovery.add_discoveryrun"}
 
     @extend_schema(request=None, responses={202: RunStartedSerializer})
     @action(detail=True, methods=["post"])

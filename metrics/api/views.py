@@ -47,6 +47,8 @@ TOO_MUCH = (
 class MetricQueryView(APIView):
     """Values of one path for up to 500 devices, newest first."""
 
+    needs = "metrics.view_sample"
+
     @extend_schema(request=MetricQuerySerializer, responses=SeriesSerializer(many=True))
     def post(self, request: Request) -> Response:
         now = database_now()
@@ -70,6 +72,8 @@ class MetricQueryView(APIView):
 
 class DeviceMetricsView(APIView):
     """Series of one device, in steps."""
+
+    needs = "metrics.view_sample"
 
     @extend_schema(parameters=[DeviceSeriesQuerySerializer], responses=DeviceSeriesSerializer)
     def get(self, request: Request, pk: str) -> Response:
@@ -115,6 +119,8 @@ class DeviceSamplesView(DeviceSlotsView[Sample]):
 class MetricPathsView(APIView):
     """The numeric paths of a device, or of all."""
 
+    needs = "metrics.view_sample"
+
     @extend_schema(parameters=[PathsQuerySerializer], responses=KnownPathSerializer(many=True))
     def get(self, request: Request) -> Response:
         now = database_now()
@@ -132,6 +138,8 @@ CONTENT_TYPES = {Form.CSV: "text/csv; charset=utf-8", Form.NDJSON: "application/
 
 class MetricExportView(APIView):
     """Any range of samples or rollups, streamed."""
+
+    needs = "metrics.view_sample"
 
     @extend_schema(
         parameters=[ExportQuerySerializer],
@@ -160,6 +168,8 @@ class MetricExportView(APIView):
 
 class MetricTopView(APIView):
     """The devices that have the most, or the least, of something."""
+
+    needs = "metrics.view_sample"
 
     @extend_schema(request=TopQuerySerializer, responses=TopSerializer)
     def post(self, request: Request) -> Response:

@@ -12,11 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import ScrapeTokenAuthentication
 from devices.models import CredentialProfile, Device
 from devices.services import database_now
 from metrics.api.ranges import DeviceSlotsView, plan_asked, plan_fields, validated
 from metrics.api.serializers import StepQuerySerializer
-from nms_project.authentication import ScrapeTokenAuthentication
 from nms_project.queues import queue_names
 from polling.api.serializers import (
     AvailabilitySerializer,
@@ -47,6 +47,7 @@ class CredentialTestView(GenericAPIView[CredentialProfile]):
 
     queryset = CredentialProfile.objects.all()
     serializer_class = CredentialTestSerializer
+    needs = "devices.use_credentialprofile"
 
     @extend_schema(responses=CredentialTestedSerializer)
     def post(self, request: Request, pk: str) -> Response:
@@ -82,6 +83,8 @@ def completeness_fields(tally: Tally) -> dict[str, Any]:
 class DeviceAvailabilityView(APIView):
     """How often a device answered, and when it did not."""
 
+    needs = "polling.view_verdict"
+
     @extend_schema(parameters=[DayRangeSerializer], responses=AvailabilitySerializer)
     def get(self, request: Request, pk: str) -> Response:
         """Availability and outages of a range, the last day by default; the newest 1,000 outages are
@@ -108,6 +111,8 @@ class DeviceAvailabilityView(APIView):
 class DevicePingView(APIView):
     """Round-trip time and loss of a device."""
 
+    needs = "polling.view_verdict"
+
     @extend_schema(parameters=[StepQuerySerializer], responses=PingSeriesSerializer)
     def get(self, request: Request, pk: str) -> Response:
         """In steps, oldest first."""
@@ -123,6 +128,8 @@ class DevicePingView(APIView):
 
 class CompletenessView(APIView):
     """How much of what was due was answered."""
+
+    needs = "polling.view_verdict"
 
     @extend_schema(parameters=[DayRangeSerializer], responses=FleetHourSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -145,6 +152,8 @@ class CompletenessView(APIView):
 class SchedulerView(APIView):
     """The scheduler at this moment."""
 
+    needs = "polling.view_verdict"
+
     @extend_schema(responses=SchedulerSerializer)
     def get(self, request: Request) -> Response:
         """What is due and not claimed, how late polls began of late, and what waits in the queues."""
@@ -161,6 +170,8 @@ class SchedulerView(APIView):
 
 class HistoryView(APIView):
     """What history there is."""
+
+    needs = "polling.view_verdict"
 
     @extend_schema(responses=HistorySerializer)
     def get(self, request: Request) -> Response:
@@ -187,6 +198,8 @@ class HistoryView(APIView):
 class SystemMetricsView(APIView):
     """The system itself, for Prometheus."""
 
+    needs = "polling.view_verdict"
+
     authentication_classes = (ScrapeTokenAuthentication, *APIView.authentication_classes)
 
     @extend_schema(exclude=True)
@@ -196,6 +209,8 @@ class SystemMetricsView(APIView):
 
 class LastValuesView(APIView):
     """The newest values of the devices, for Prometheus."""
+
+    needs = "metrics.view_sample"
 
     authentication_classes = (ScrapeTokenAuthentication, *APIView.authentication_classes)
 

@@ -1,0 +1,115 @@
+"""Shapes of accounts on the wire, and the tokens of a login."""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.utils import timezone
+from rest_framework import serializers
+from rest_framework_simplejwt.exceptions import InvalidToken, TokenBackendError
+from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.tokens import RefreshToken, Token
+
+from accounts.models import ApiToken
+from accounts.roles import Role
+from accounts.sessions import SESSION_CLAIM, session_claim, sessions_end
+
+MAX_TOKEN_DAYS = 366
+# Two tabs of a browser may refresh at once; later than that it is somebody else who has the token.
+REUSE_GRACE = timedelta(seconds=10)
+
+
+class LoginSerializer(TokenObtainPairSerializer):
+    """SimpleJWT's, whose tokens say to which session they belong."""
+
+    @classmethod
+    def get_token(cls, user: Any) -> Token:
+        token = super().get_token(user)
+        token[SESSION_CLAIM] = session_claim(user)
+        return token
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    token = serializers.CharField()
+
+
+class RefreshSerializer(TokenRefreshSerializer):
+    """SimpleJWT's, with each refresh token good for once: one that comes back ends all sessions of its user,
+    since either its owner or a thief has used it before.
+    """
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        claims = _claims(attrs["refresh"])
+        user = get_user_model().objects.filter(pk=claims[api_settings.USER_ID_CLAIM]).first()
+        if user is None:
+            raise InvalidToken({"detail": "The token's user does not exist any more."})
+        if claims.get(SESSION_CLAIM) != session_claim(user):
+            raise InvalidToken(
+                {"detail": "The session was ended, or the password was changed: log in again."}
+            )
+        if _is_used(claims["jti"]):
+            sessions_end(user)
+            raise InvalidToken({"detail": "The token was used before: all sessions of its user are ended."})
+        with transaction.atomic():
+            # Of two requests with one token the second waits here, and then finds it used.
+            list(OutstandingToken.objects.select_for_update().filter(jti=claims["jti"]))
+            return super().validate(attrs)
+
+
+def _claims(text: str) -> dict[str, Any]:
+    """Of a token that is genuine and has not expired, used or not."""
+    try:
+        claims = dict(RefreshToken().get_token_backend().decode(cast("Any", text), verify=True))
+    except TokenBackendError as error:
+        raise InvalidToken({"detail": str(error)}) from None
+    if claims.get("token_type") != RefreshToken.token_type:
+        raise InvalidToken({"detail": "This is no refresh token."})
+    return claims
+
+
+def _is_used(jti: str) -> bool:
+    return BlacklistedToken.objects.filter(
+        token__jti=jti, blacklisted_at__lt=timezone.now() - REUSE_GRACE
+    ).exists()
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    username = serializers.CharField()
+    roles = serializers.ListField(child=serializers.CharField(), help_text="The groups of the user.")
+    is_superuser = serializers.BooleanField()
+    permissions = serializers.ListField(
+        child=serializers.CharField(), help_text="What this login may do; an API token's scope is applied."
+    )
+    scope = serializers.CharField(allow_null=True, help_text="Of the API token, if this is one.")
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="Of the API token, if this is one.")
+
+
+class ApiTokenSerializer(serializers.ModelSerializer[ApiToken]):
+    class Meta:
+        model = ApiToken
+        fields = ("id", "name", "scope", "created_at", "expires_at", "last_used_at", "revoked_at")
+
+
+class ApiTokenCreateSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=128, help_text="What it is for.")
+    scope = serializers.ChoiceField(
+        choices=Role.choices, default=Role.VIEWER, help_text="The most that can be done with it."
+    )
+    expires_at = serializers.DateTimeField(required=False, help_text="Default: in 90 days; at most in 366.")
+
+    def validate_expires_at(self, value: datetime) -> datetime:
+        now = timezone.now()
+        if not now < value <= now + timedelta(days=MAX_TOKEN_DAYS):
+            raise serializers.ValidationError(f"Must lie within the next {MAX_TOKEN_DAYS} days.")
+        return value
+
+
+class ApiTokenMadeSerializer(ApiTokenSerializer):
+    token = serializers.CharField(help_text="Shown this once; only its digest is kept.")
+
+    class Meta(ApiTokenSerializer.Meta):
+        fields = (*ApiTokenSerializer.Meta.fields, "token")  # type: ignore[assignment]  # one more
