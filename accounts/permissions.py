@@ -66,6 +66,8 @@ class RolePermission(BasePermission):
     message: ClassVar[str]
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        if request.method not in view.allowed_methods:
+            return bool(request.user and request.user.is_authenticated)  # 405 comes next
         needed = permission_needed(view, request.method or "")
         if needed is None:
             return False

@@ -13,6 +13,8 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken, Token
 
+from accounts.client import client_address
+from accounts.lockout import success_note
 from accounts.models import ApiToken
 from accounts.roles import Role
 from accounts.sessions import SESSION_CLAIM, session_claim, sessions_end
@@ -24,6 +26,14 @@ REUSE_GRACE = timedelta(seconds=10)
 
 class LoginSerializer(TokenObtainPairSerializer):
     """SimpleJWT's, whose tokens say to which session they belong."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        # django-axes wants Django's request: it marks it for its middleware.
+        request = self.context["request"]._request
+        self._context = {**self.context, "request": request}
+        answer: dict[str, str] = super().validate(attrs)
+        success_note(client_address(request), attrs[self.username_field])
+        return answer
 
     @classmethod
     def get_token(cls, user: Any) -> Token:

@@ -137,7 +137,7 @@ def test_unknown_devices_are_not_found(api: APIClient) -> None:
 def test_the_number_of_queries_does_not_depend_on_the_range(
     api: APIClient, samples: Device, django_assert_max_num_queries: Any
 ) -> None:
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         get(api, samples, path=["cpu.total", "m.f"], start="2026-01-01T00:00:00Z")
 
 

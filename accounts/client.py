@@ -1,0 +1,48 @@
+"""Whose request it is, by address, behind proxies too."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks(texts: Sequence[str]) -> list[Network]:
+    """Raises ImproperlyConfigured for what is none."""
+    try:
+        return [ipaddress.ip_network(text) for text in texts]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"NMS_TRUSTED_PROXIES: {error}.") from None
+
+
+def client_address(request: HttpRequest) -> str:
+    """The address a request came from. Of X-Forwarded-For only what trusted proxies have added counts: from
+    the right up to the first address that is none of theirs.
+    """
+    trusted = networks(settings.NMS_TRUSTED_PROXIES)
+    address = str(request.META.get("REMOTE_ADDR", ""))
+    hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    while hops and _is_within(address, trusted):
+        hop = hops.pop()
+        if not _is_address(hop):
+            break
+        address = hop
+    return address
+
+
+def _is_within(address: str, trusted: Sequence[Network]) -> bool:
+    # A proxy on a Unix socket has no address; nobody else can connect there.
+    if not address:
+        return bool(trusted)
+    return _is_address(address) and any(ipaddress.ip_address(address) in network for network in trusted)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

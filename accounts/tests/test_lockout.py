@@ -1,0 +1,128 @@
+"""Guessing passwords: who has to wait, for how long, and that nobody learns which user names there are."""
+
+import json
+from typing import Any
+
+import pytest
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
+from rest_framework.test import APIClient
+
+from accounts.client import client_address
+from accounts.lockout import failure_note, success_note, wait_seconds
+from nms_project.redis_client import redis_client
+
+pytestmark = pytest.mark.django_db
+PASSWORD = "a long enough password"
+
+
+def attempt(client: APIClient, username: str = "operator", password: str = "wrong", **extra: Any) -> Any:
+    return client.post("/login", {"username": username, "password": password}, **extra)
+
+
+@pytest.mark.parametrize("username", ["operator", "nobody-has-this-name"])
+def test_the_sixth_guess_waits_whoever_it_is_for(anonymous: APIClient, user: Any, username: str) -> None:
+    answers = [attempt(anonymous, username) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 401, 429, 429]
+    assert len({answer.content for answer in answers[:4]}) == 1
+    assert 1 <= int(answers[5]["Retry-After"]) <= 30
+    assert answers[5].json()["error"]["code"] == "throttled"
+
+
+def test_a_locked_login_is_not_tried_even_with_the_right_password(anonymous: APIClient, user: Any) -> None:
+    for _ in range(5):
+        attempt(anonymous)
+    assert attempt(anonymous, password=PASSWORD).status_code == 429
+    assert attempt(anonymous, password=PASSWORD, REMOTE_ADDR="127.0.0.9").status_code == 200
+
+
+def test_both_login_routes_and_the_admin_count_together(
+    anonymous: APIClient, user: Any, client: Client
+) -> None:
+    for _ in range(3):
+        anonymous.post("/api/v1/auth/token", {"username": "operator", "password": "wrong"})
+    for _ in range(2):
+        answer = client.post("/admin/login/", {"username": "Operator", "password": "wrong"})
+    assert answer.status_code == 429
+    assert attempt(anonymous, password=PASSWORD).status_code == 429
+
+
+def test_a_success_forgets_the_failures(anonymous: APIClient, user: Any) -> None:
+    for _ in range(3):
+        for _ in range(4):
+            assert attempt(anonymous).status_code == 401
+        assert attempt(anonymous, password=PASSWORD).status_code == 200
+
+
+def test_each_further_failure_waits_twice_as_long() -> None:
+    waits = []
+    for _ in range(12):
+        failure_note("127.0.0.1", "somebody")
+        waits.append(wait_seconds("127.0.0.1", "somebody"))
+    assert waits == [0, 0, 0, 0, 30, 60, 120, 240, 480, 900, 900, 900]
+
+
+def test_one_address_that_tries_many_names_waits_too() -> None:
+    for number in range(50):
+        failure_note("127.0.0.1", f"user-{number}")
+    assert wait_seconds("127.0.0.1", "yet another") > 0
+    assert wait_seconds("127.0.0.2", "yet another") == 0
+
+
+def test_one_name_that_is_tried_from_many_addresses_waits_too() -> None:
+    for number in range(50):
+        failure_note(f"127.0.1.{number}", "somebody")
+    assert wait_seconds("127.0.0.2", "somebody") > 0
+    success_note("127.0.0.2", "somebody")
+    assert wait_seconds("127.0.0.2", "somebody") > 0
+
+
+def test_no_name_stands_in_redis(anonymous: APIClient, user: Any) -> None:
+    attempt(anonymous, username="my-password-in-the-wrong-field")
+    keys = str(redis_client().keys("*"))
+    assert "lockout" in keys
+    assert "my-password" not in keys
+
+
+@pytest.mark.parametrize("username", ["\x00", "a" * 100_000, "\ud800", "ключ"])
+def test_odd_names_are_no_bug(anonymous: APIClient, user: Any, username: str) -> None:
+    body = json.dumps({"username": username, "password": "wrong"})
+    answer = anonymous.post("/login", body, content_type="application/json")
+    assert answer.status_code in {400, 401}
+
+
+# --- Behind proxies ---
+
+
+def from_address(remote: str, forwarded: str | None = None) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.META["REMOTE_ADDR"] = remote
+    if forwarded is not None:
+        request.META["HTTP_X_FORWARDED_FOR"] = forwarded
+    return request
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "expected"),
+    [
+        ("198.51.100.1", None, "198.51.100.1"),
+        ("198.51.100.1", "203.0.113.9", "198.51.100.1"),  # not a proxy of ours: anybody can say so
+        ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "1.2.3.4, 203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "1.2.3.4, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("::1", "2001:db8::1", "2001:db8::1"),
+        ("", "203.0.113.9", "203.0.113.9"),
+    ],
+)
+def test_only_trusted_proxies_are_believed(
+    settings: Any, remote: str, forwarded: str | None, expected: str
+) -> None:
+    settings.NMS_TRUSTED_PROXIES = ["10.0.0.0/8", "::1"]
+    assert client_address(from_address(remote, forwarded)) == expected
+
+
+def test_without_proxies_nobody_is_believed() -> None:
+    assert client_address(from_address("10.0.0.1", "203.0.113.9")) == "10.0.0.1"
+    assert client_address(from_address("", "203.0.113.9")) == ""
