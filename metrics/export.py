@@ -56,8 +56,10 @@ class Export:
 
     @property
     def size(self) -> str:
-        """About how many bytes a row becomes: a line of some 100 for each leaf of 8."""
-        return "12 * pg_column_size(last)" if self.level in LEVELS else "pg_column_size(data)"
+        """About how many bytes a row becomes: a line of some 100 for each leaf; documents are stored
+        compressed.
+        """
+        return "100 * cardinality(last)" if self.level in LEVELS else "4 * pg_column_size(data)"
 
 
 PAGE_ROWS = 2_000
@@ -90,7 +92,13 @@ SELECT device_id, at FROM (
 ) AS page WHERE before < %(bytes)s ORDER BY device_id DESC, at DESC LIMIT 1
 """
 )
-OF_PAGE = WITHIN + " AND (device_id, {column}) <= (%(last_id)s, %(last_at)s)"
+# The devices once more by themselves: the planner does not see that the two row comparisons make a range.
+OF_PAGE = (
+    WITHIN
+    + """
+AND (device_id, {column}) <= (%(last_id)s, %(last_at)s)
+AND device_id BETWEEN %(after_id)s AND %(last_id)s"""
+)
 
 # One row for each sample; each path wanted is a column, or all of it the document.
 SAMPLE_ROWS = (

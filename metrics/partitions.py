@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -137,17 +139,26 @@ def partitions_list(table: str) -> list[Partition]:
 
 
 def oldest_row(table: str) -> datetime | None:
-    """No row is older; None without any."""
-    partitions = partitions_list(table) if is_cut(table) else []
-    searched = f"{table}_default" if is_cut(table) else table
-    statement = sql.SQL("SELECT min({}) FROM {}").format(
-        sql.Identifier(partitioned()[table].column), sql.Identifier(searched)
-    )
+    """No row is older; None without any. It looks at the partitions, not at their rows."""
+    found = []
     with connection.cursor() as cursor:
-        cursor.execute(statement.as_string(cursor.connection))
-        (found,) = cursor.fetchone()
-    known = [partition.lower for partition in partitions[:1]] + ([found] if found is not None else [])
-    return min(known, default=None)
+
+        def one(statement: str, name: str) -> Any:
+            names = {"name": sql.Identifier(name), "column": sql.Identifier(partitioned()[table].column)}
+            cursor.execute(sql.SQL(statement).format(**names).as_string(cursor.connection))
+            return cursor.fetchone()[0]
+
+        if is_cut(table):
+            filled = (each for each in partitions_list(table) if one(HAS_ROWS, each.name))
+            found += [partition.lower for partition in islice(filled, 1)]
+            found.append(one(OLDEST, f"{table}_default"))
+        else:
+            found.append(one(OLDEST, table))
+    return min((moment.astimezone(UTC) for moment in found if moment is not None), default=None)
+
+
+HAS_ROWS = "SELECT EXISTS (SELECT FROM {name})"
+OLDEST = "SELECT min({column}) FROM {name}"
 
 
 @transaction.atomic

@@ -31,8 +31,8 @@ CROSS JOIN LATERAL (
     LIMIT %(limit)s
 ) AS sample
 """
-MAX_CHARACTERS = 64_000_000  # of all values of an answer
-ROWS_AT_A_TIME = 2_000
+MAX_CHARACTERS = 32_000_000  # of all values of an answer
+ROWS_AT_A_TIME = 100
 
 # The newest sample by its key, which the run state knows: no partition is searched.
 NEWEST_SAMPLE = """LEFT JOIN LATERAL (
@@ -120,7 +120,7 @@ def series_query(
         while rows := cursor.fetchmany(ROWS_AT_A_TIME):
             for device_id, sampled_at, value in rows:
                 size += len(value)
+                if size > MAX_CHARACTERS:
+                    raise TooMuch
                 series[device_id].points.append((sampled_at, orjson.loads(value)))
-            if size > MAX_CHARACTERS:
-                raise TooMuch
     return list(series.values())

@@ -78,8 +78,8 @@ def _note(table: str, until: datetime) -> None:
 
 @transaction.atomic
 def _trim_strays(table: str, cut: Partitioning, now: datetime) -> None:
-    """Old rows that no partition was ever made for."""
-    limit = _limit(cut, now)
+    """Old rows that no partition was ever made for, as if there were one: all of its range or nothing."""
+    limit = cut.width.floor(_limit(cut, now))
     names = {
         "default": sql.Identifier(f"{table}_default"),
         "column": sql.Identifier(cut.column),

@@ -14,7 +14,7 @@ One worker at a time works on a ladder; another finds its lock taken and goes aw
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -26,7 +26,7 @@ from django.db.models import Count
 from devices.models import Device
 from devices.schedule import EPOCH
 from metrics.models import LateMark, RollupProgress, Trimmed
-from metrics.partitions import is_cut, partitioned, partitions_ensure
+from metrics.partitions import is_cut, oldest_row, partitioned, partitions_ensure
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Level:
     source: str  # a partitioned table
     statement: str
     finish: str = ""
+    beside: tuple[str, ...] = ()  # what else the statement reads
 
     def floor(self, moment: datetime) -> datetime:
         """The start of the interval that holds `moment`; days are UTC's."""
@@ -201,7 +202,7 @@ def _horizon(ladder: Ladder, level: Level, now: datetime) -> datetime:
 def _begin(cursor: CursorWrapper, ladder: Ladder, level: Level, now: datetime) -> None:
     """A level's first seal, before anything of it is made: from now on writers leave marks."""
     _seal_lock(cursor)
-    begins = _earliest(level) or now
+    begins = oldest_row(level.source) or now
     below = ladder.below(level)
     if below is not None:
         # It may have made nothing yet of what it has before it.
@@ -226,19 +227,6 @@ def _progress(level: Level, horizon: datetime, now: datetime) -> RollupProgress 
         progress.device_id = 0
         progress.save()
     return progress
-
-
-def _earliest(level: Level) -> datetime | None:
-    """The oldest source row there is, found device by device in the primary key."""
-    column = partitioned()[level.source].column
-    with connection.cursor() as cursor:
-        cursor.execute(
-            # The names are those of our own models.
-            f"SELECT min(oldest) FROM devices_device CROSS JOIN LATERAL (SELECT {column} AS oldest "  # noqa: S608
-            f"FROM {level.source} WHERE device_id = devices_device.id ORDER BY {column} LIMIT 1) AS source"
-        )
-        (oldest,) = cursor.fetchone()
-    return oldest if oldest is None else oldest.astimezone(UTC)
 
 
 def _seal(cursor: CursorWrapper, level: Level, progress: RollupProgress, horizon: datetime) -> Outcome:
@@ -292,7 +280,7 @@ def _repair(
     marks = {(device_id, start.astimezone(UTC)) for device_id, start in cursor.fetchall()}
     if not marks:
         return False
-    oldest = _complete_since(level.source, now)
+    oldest = max(_complete_since(table, now) for table in (level.source, *level.beside))
     # What is left of a deleted device is being erased.
     known = set(Device.objects.filter(pk__in={pk for pk, _ in marks}).values_list("pk", flat=True))
     kept = sorted(mark for mark in marks if mark[1] >= oldest and mark[0] in known)
@@ -316,7 +304,9 @@ def _finish(cursor: CursorWrapper, level: Level, starts: Sequence[datetime]) -> 
 
 
 def _make(cursor: CursorWrapper, ladder: Ladder, level: Level, spans: Sequence[Span]) -> None:
-    """A device whose rows PostgreSQL cannot work on is found by halving, and left out: others go on."""
+    """An interval of a device whose rows PostgreSQL cannot work on is found by halving, and left out: others
+    go on.
+    """
     if not spans:
         return
     try:
@@ -325,6 +315,11 @@ def _make(cursor: CursorWrapper, ladder: Ladder, level: Level, spans: Sequence[S
     except DataError as error:
         if len(spans) == 1:
             span = spans[0]
+            intervals = (span.end - span.start) // level.interval
+            if intervals > 1:
+                middle_at = span.start + intervals // 2 * level.interval
+                _make(cursor, ladder, level, [replace(span, end=middle_at), replace(span, start=middle_at)])
+                return
             logger.error(
                 "%s: device %s from %s is left out: %s", level.key, span.device_id, span.start, error
             )

@@ -153,6 +153,15 @@ WHERE last_polled_at > now() OR newest_sample_at > now()
 """
 
 
+# So are the slots that it skipped, which will be polled when their time comes.
+DROP_GAPS = "DELETE FROM polling_gap WHERE first_at > now()"
+CUT_GAPS = """
+UPDATE polling_gap SET slots = floor(extract(epoch FROM now() - first_at) / interval_seconds)::int + 1
+WHERE first_at >= now() - interval '31 days' AND first_at <= now()
+  AND first_at + (slots - 1) * make_interval(secs => interval_seconds) > now()
+"""
+
+
 def slots_claim(*, limit: int, lease_seconds: float) -> tuple[list[Claimed], int]:
     """Claims up to `limit` due devices; returns the leased slots and how many rows were due, overruns
     included.
@@ -174,10 +183,12 @@ def leases_expire(*, limit: int) -> int:
 
 def slots_reset() -> int:
     """Moves back slots that lie too far ahead because the clock jumped back; returns how many. Newest polls
-    that lie ahead give way to those that do not.
+    that lie ahead give way to those that do not, and skipped slots that lie ahead are skipped no more.
     """
     with transaction.atomic(), connection.cursor() as cursor:
+        writers_share(cursor)
         cursor.execute(RESET)
         moved = int(cursor.rowcount)
-        cursor.execute(RESET_NEWEST)
+        for statement in (RESET_NEWEST, DROP_GAPS, CUT_GAPS):
+            cursor.execute(statement)
         return moved

@@ -1,8 +1,8 @@
 """Whether each active device answers, and the newest value of its every numeric path, in Prometheus's format.
 
-https://prometheus.io/docs/instrumenting/exposition_formats/. Each value carries the time at which it was
-sampled, and a device that was not polled for two intervals is left out, so that nothing looks fresher than it
-is.
+https://prometheus.io/docs/instrumenting/exposition_formats/. So that nothing looks fresher than it is, each
+value carries the time at which it was sampled, and a device that was not polled for two intervals is neither
+up nor down.
 """
 
 from collections.abc import Iterator, Sequence

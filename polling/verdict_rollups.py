@@ -171,6 +171,7 @@ VERDICTS = Ladder(
             source="polling_verdict",
             statement=FROM_VERDICTS,
             finish=FLEET,
+            beside=("polling_gap",),
         ),
         Level(
             key="verdicts.1d",

@@ -1,4 +1,4 @@
-"""What retention has dropped, layouts by the levels that use them, and the samples' index on time."""
+"""What retention has dropped, and layouts by the levels that use them."""
 
 from django.db import migrations, models
 
@@ -7,8 +7,18 @@ LEVELS = ('5m', '1h', '1d')
 USED = """
 UPDATE metrics_layout SET used_5m = used_on, used_1h = used_on, used_1d = used_on
 """
-# Rows lie in the order of their times: a short range of all devices is found without reading the day.
-BY_TIME = 'CREATE INDEX metrics_sample_due_at ON metrics_sample USING brin (due_at) WITH (pages_per_range = 16)'
+# Before the oldest partition there is something that has been dropped, for all that can be known.
+DROPPED = r"""
+INSERT INTO metrics_trimmed ("table", until)
+SELECT parent.relname,
+       min(to_timestamp(right(child.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC')
+FROM pg_inherits
+JOIN pg_partitioned_table ON partrelid = inhparent
+JOIN pg_class AS parent ON parent.oid = inhparent
+JOIN pg_class AS child ON child.oid = inhrelid
+WHERE child.relname ~ '_\d{8}$' AND parent.relname ~ '^(metrics|polling)_'
+GROUP BY parent.relname
+"""
 
 
 class Migration(migrations.Migration):
@@ -25,8 +35,8 @@ class Migration(migrations.Migration):
                 ('until', models.DateTimeField()),
             ],
         ),
+        migrations.RunSQL(DROPPED, migrations.RunSQL.noop),
         *(migrations.AddField('layout', f'used_{level}', models.DateField(null=True)) for level in LEVELS),
         migrations.RunSQL(USED, migrations.RunSQL.noop),
         migrations.RemoveField('layout', 'used_on'),
-        migrations.RunSQL(BY_TIME, 'DROP INDEX metrics_sample_due_at'),
     ]

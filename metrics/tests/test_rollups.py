@@ -306,6 +306,22 @@ def test_a_device_that_cannot_be_made_stops_nobody(
     assert f"device {bad}" in caplog.text
 
 
+def test_an_interval_that_cannot_be_made_takes_no_other_with_it(
+    three: list[Device], caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = START + timedelta(minutes=10)
+    failing = (
+        f"count(*) + 0 / (extract(epoch FROM min(start_at))::bigint - {int(bad.timestamp())}) AS samples"
+    )
+    broken = FIVE_MINUTES.statement.replace("count(*) AS samples FROM source", f"{failing} FROM source")
+    level = replace(FIVE_MINUTES, statement=broken)
+    store({(three[0].pk, START + n * timedelta(minutes=5)): {"a": n} for n in range(6)})
+    advance(Ladder("samples", (level, HOUR, DAY)), LATER)
+    made = {(start - START) // timedelta(minutes=5) for _, start, _ in stored(FIVE_MINUTES)}
+    assert made == {0, 1, 3, 4, 5}
+    assert caplog.text.count("is left out") == 1
+
+
 def test_a_long_reader_does_not_stop_the_roll_up(three: list[Device]) -> None:
     store({(three[0].pk, START): {"a": 1}})
     with long_reader(FIVE_MINUTES.table):

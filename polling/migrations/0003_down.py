@@ -4,11 +4,16 @@ from django.db import migrations, models
 
 
 LEVELS = ('1h', '1d')
-# What it can have been at most; hours whose verdicts are still there are counted anew by the roll-up.
-GUESS = 'UPDATE polling_verdict_{name} SET down = ping_failed + poll_failed + auth_failed + timeout'
+# What it can have been at most; hours whose verdicts are all still there are counted anew by the roll-up.
+GUESS = """
+UPDATE polling_verdict_{name} SET down = ping_failed + poll_failed + auth_failed + timeout
+WHERE ping_failed + poll_failed + auth_failed + timeout > 0
+"""
 MARK = """
 INSERT INTO metrics_latemark (level, device_id, start_at)
-SELECT 'verdicts.1h', device_id, start_at FROM polling_verdict_1h WHERE down > 0
+SELECT 'verdicts.1h', device_id, start_at FROM polling_verdict_1h
+WHERE poll_failed + auth_failed + timeout > 0
+  AND start_at >= coalesce((SELECT until FROM metrics_trimmed WHERE "table" = 'polling_verdict'), '-infinity')
 """
 # Each month's slots of a gap are a row of their own, so that a gap is dropped by the months it lies in.
 SPLIT = """
@@ -24,8 +29,7 @@ FROM long CROSS JOIN LATERAL generate_series(
     first_at, first_at + (slots - 1) * make_interval(secs => interval_seconds),
     make_interval(secs => interval_seconds)
 ) AS slot_at
-GROUP BY device_id, interval_seconds, date_trunc('month', slot_at AT TIME ZONE 'UTC')
-ON CONFLICT DO NOTHING
+GROUP BY device_id, first_at, interval_seconds, date_trunc('month', slot_at AT TIME ZONE 'UTC')
 """
 
 
@@ -33,7 +37,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('polling', '0002_verdict_rollups'),
-        ('metrics', '0002_rollups'),
+        ('metrics', '0003_trimmed'),
     ]
 
     operations = [

@@ -11,7 +11,7 @@ from devices.schedule import EPOCH, to_microseconds
 from devices.services import database_now, device_provision
 from metrics.tests.helpers import store
 from polling.claim import Claimed, leases_expire, slots_claim, slots_reset
-from polling.models import VerdictKind
+from polling.models import Gap, VerdictKind
 from polling.slots import Report
 from polling.store import reports_store
 from polling.tests.conftest import shift_state, verdict_kinds, winrm_device
@@ -120,6 +120,15 @@ def test_what_was_polled_ahead_is_the_newest_of_nothing(device: Device) -> None:
     next_at = database_now()
     reports_store([Report(device.pk, to_microseconds(next_at), VerdictKind.TIMEOUT)])
     assert PollState.objects.get().last_verdict == "timeout"
+
+
+def test_what_a_clock_that_was_ahead_skipped_is_not_skipped(device: Device) -> None:
+    now = database_now()
+    minute = timedelta(minutes=1)
+    for first_at, slots in ((now - 60 * minute, 30), (now - 10 * minute, 60), (now + 60 * minute, 60)):
+        Gap.objects.create(device_id=device.pk, first_at=first_at, slots=slots, interval_seconds=60)
+    slots_reset()
+    assert [gap.slots for gap in Gap.objects.order_by("first_at")] == [30, 11]
 
 
 def test_no_slot_of_before_a_jump_back_is_used_again(device: Device) -> None:
