@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from accounts.models import ApiToken
+from accounts.models import ApiToken, AuditEntry
 from accounts.sessions import sessions_end
 from accounts.tokens import token_revoke
 
@@ -46,6 +46,23 @@ class AccountAdmin(UserAdmin[User]):
 
 def _may_touch(request: HttpRequest, obj: User | None) -> bool:
     return obj is None or not obj.is_superuser or bool(request.user.is_superuser)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(admin.ModelAdmin[AuditEntry]):
+    list_display = ("at", "actor", "source", "address", "action", "object_type", "object_name")
+    list_filter = ("action", "object_type", "source")
+    search_fields = ("object_name", "actor", "object_id")
+    date_hierarchy = "at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(ApiToken)

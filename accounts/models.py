@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 
 from accounts.roles import Role
 
@@ -31,6 +32,43 @@ class ApiToken(models.Model):
 
     def is_valid(self, now: datetime) -> bool:
         return self.revoked_at is None and now < self.expires_at
+
+
+class AuditEntry(models.Model):
+    """One change of one object: by whom, from where, before and after. Triggers of the database write it, so
+    that no way to change something can forget to, and nothing changes it afterwards.
+
+    `before` and `after` have the changed fields of a change, all of them of something made or deleted;
+    secrets are masked.
+    """
+
+    class Action(models.TextChoices):
+        CREATE = "create", "create"
+        CHANGE = "change", "change"
+        DELETE = "delete", "delete"
+
+    at = models.DateTimeField(db_default=Now())
+    actor_id = models.BigIntegerField(null=True)  # no foreign key: a deleted user stays who it was
+    actor = models.CharField(max_length=150)  # "" for the system itself
+    source = models.CharField(max_length=32)  # api, admin, "token 7", or system
+    address = models.CharField(max_length=64)
+    action = models.CharField(max_length=8, choices=Action.choices)
+    object_type = models.CharField(max_length=64)
+    object_id = models.CharField(max_length=64)
+    object_name = models.CharField(max_length=255)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "audit entries"
+        indexes = [
+            models.Index(fields=["object_type", "object_id"], name="auditentry_object"),
+            models.Index(fields=["at"], name="auditentry_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.object_type} {self.object_name}"
 
 
 class TokenEpoch(models.Model):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from accounts.audit import acting
 from accounts.models import ApiToken
 from accounts.roles import PERMISSIONS
 
@@ -72,7 +73,10 @@ class RolePermission(BasePermission):
         if needed is None:
             return False
         self.message = f"This needs the permission {needed}."  # type: ignore[misc]  # of this request
-        return is_allowed(request.user, request.auth, needed)
+        allowed = is_allowed(request.user, request.auth, needed)
+        if allowed and ".view_" not in needed:
+            acting(request._request, request.user, request.auth)
+        return allowed
 
 
 class InteractivePermission(BasePermission):
@@ -81,4 +85,7 @@ class InteractivePermission(BasePermission):
     message = "An API token cannot do this: log in with a password."
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        return bool(request.user and request.user.is_authenticated) and not isinstance(request.auth, ApiToken)
+        if not (request.user and request.user.is_authenticated) or isinstance(request.auth, ApiToken):
+            return False
+        acting(request._request, request.user, request.auth)
+        return True

@@ -41,6 +41,7 @@ ADMIN = OPERATOR | {
     *_all("auth", "user"),
     "auth.view_group",
     "accounts.view_apitoken",
+    "accounts.view_auditentry",
     "accounts.change_apitoken",
     "polling.view_parkedmessage",
     "polling.delete_parkedmessage",

@@ -5,24 +5,21 @@ trailing slash.
 import logging
 from typing import Any
 
-import redis
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DataError, IntegrityError
 from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
-from kombu.exceptions import OperationalError as BrokerError
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.response import Response
 from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import set_rollback
 
-from nms_project.errors import NMSError
+from nms_project.errors import OUTAGES, NMSError
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
-OUTAGES = (OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError, BrokerError)
 
 CODES = {
     400: "invalid",

@@ -14,6 +14,13 @@ may succeed later without anybody changing anything.
 
 from typing import ClassVar
 
+import redis
+from django.db import InterfaceError, OperationalError
+from kombu.exceptions import OperationalError as BrokerError
+
+# A server that is needed is away.
+OUTAGES = (OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError, BrokerError)
+
 
 class NMSError(Exception):
     code: ClassVar[str] = "error"

@@ -6,7 +6,8 @@ from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from nms_project.api import OUTAGES, error_body, outage_response
+from nms_project.api import error_body, outage_response
+from nms_project.errors import OUTAGES
 from nms_project.redis_client import redis_client
 
 GetResponse = Callable[[HttpRequest], HttpResponse]

@@ -11,6 +11,7 @@ from rest_framework_simplejwt.views import (
     TokenVerifyView,
 )
 
+from accounts.api.audit import AuditViewSet
 from accounts.api.views import ApiTokenViewSet, LoginView, LogoutEverywhereView, MeView
 from devices.api.views import CredentialViewSet, DeletionViewSet, DeviceViewSet, PluginViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
@@ -36,6 +37,7 @@ from polling.api.views import (
 )
 
 router = SlashOptionalRouter()
+router.register("audit", AuditViewSet, basename="audit")
 router.register("auth/tokens", ApiTokenViewSet, basename="api-token")
 router.register("credentials", CredentialViewSet, basename="credential")
 router.register("discovery_profiles", DiscoveryProfileViewSet, basename="discovery-profile")

@@ -39,7 +39,8 @@ def test_rollups_and_gaps_of_an_older_database(old_database: None) -> None:
         for start in (DAY - 40 * 24 * HOUR, DAY + HOUR):
             cursor.execute(
                 "INSERT INTO polling_verdict_1h (device_id, start_at, rtt_total, loss_total, rtt_count, "
-                "loss_count, ok, ping_failed, poll_failed, auth_failed, timeout, plugin_error, overrun, lost, skipped) "
+                "loss_count, ok, ping_failed, poll_failed, auth_failed, timeout, plugin_error, overrun, "
+                "lost, skipped) "
                 "VALUES (1, %s, 0, 0, 0, 0, 50, 1, 1, 0, 2, 0, 0, 0, 0)",
                 [start],
             )
