@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from devices.schedule import to_microseconds
+from devices.schedule import EPOCH, MICROSECOND, to_microseconds
 from nms_project.redis_client import redis_client
 
 SCRIPT = (Path(__file__).parent / "lua" / "failure_record.lua").read_text(encoding="utf-8")
@@ -74,3 +74,21 @@ def failures_forget(device_ids: Sequence[int]) -> None:
     """Deletes the records of devices. Raises redis.RedisError when Redis is away."""
     if device_ids:
         redis_client().delete(*map(key, device_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class FailureState:
+    """What is counted against a device now. `window_seconds`: a longer gap begins the count anew."""
+
+    count: int
+    last_at: datetime | None
+    window_seconds: int
+
+
+def failures_read(*, device_id: int, since: datetime, interval_seconds: int) -> FailureState:
+    """Of the period of activity that began at `since`. Raises redis.RedisError when Redis is away."""
+    window = effective_window(interval_seconds)
+    period, count, last = redis_client().hmget(key(device_id), "since", "count", "last")
+    if not (period and count and last) or int(period) != to_microseconds(since):
+        return FailureState(0, None, window)
+    return FailureState(int(count), EPOCH + int(last) * MICROSECOND, window)

@@ -12,7 +12,9 @@ from django.utils.safestring import SafeString
 
 from devices.admin import DeviceAdmin
 from devices.models import Device
+from devices.services import database_now
 from metrics.models import Sample
+from polling.explain import device_explain
 from polling.models import ParkedMessage, Verdict
 
 SHOWN_VERDICTS = 20
@@ -26,7 +28,12 @@ class PolledDeviceAdmin(DeviceAdmin):
     they are partitioned, and hundreds of millions of rows are no list to page through.
     """
 
-    readonly_fields = (*DeviceAdmin.readonly_fields, "latest_verdicts", "newest_sample")
+    readonly_fields = (*DeviceAdmin.readonly_fields, "explanation", "latest_verdicts", "newest_sample")
+
+    @admin.display(description="why")
+    def explanation(self, device: Device) -> SafeString:
+        reasons = device_explain(device, database_now()).reasons
+        return format_html_join("", "<p>{}</p>", ((reason,) for reason in reasons))
 
     @admin.display(description="latest verdicts")
     def latest_verdicts(self, device: Device) -> SafeString | str:

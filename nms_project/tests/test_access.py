@@ -58,6 +58,7 @@ MATRIX: dict[str, dict[str, str]] = {
     "device-samples": {"GET": VIEWER},
     "device-verdicts": {"GET": VIEWER},
     "device-availability": {"GET": VIEWER},
+    "device-explain": {"GET": VIEWER},
     "device-ping": {"GET": VIEWER},
     "deletion-list": {"GET": VIEWER},
     "deletion-detail": {"GET": VIEWER},

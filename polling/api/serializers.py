@@ -144,3 +144,27 @@ class HistorySerializer(serializers.Serializer[Any]):
 
 class LastValuesQuerySerializer(serializers.Serializer[Any]):
     path = serializers.ListField(child=PathField(), required=False, default=list, max_length=MAX_PATHS)
+
+
+class FailureStateSerializer(serializers.Serializer[Any]):
+    count = serializers.IntegerField()
+    threshold = serializers.IntegerField(help_text="So many, and the device is deactivated.")
+    window_seconds = serializers.IntegerField(help_text="A longer gap begins the count anew.")
+    last_at = serializers.DateTimeField(allow_null=True, help_text="The slot of the last one counted.")
+
+
+class ExplanationSerializer(serializers.Serializer[Any]):
+    """Why a device is polled, or is not."""
+
+    device_id = serializers.IntegerField()
+    status = serializers.CharField()
+    status_reason = serializers.CharField()
+    status_since = serializers.DateTimeField()
+    is_polled = serializers.BooleanField()
+    reasons = serializers.ListField(child=serializers.CharField(), help_text="In words, what decides first.")
+    polling_interval_seconds = serializers.IntegerField()
+    next_poll_at = serializers.DateTimeField(allow_null=True)
+    lease_due_at = serializers.DateTimeField(allow_null=True, help_text="The slot being worked on.")
+    leased_until = serializers.DateTimeField(allow_null=True)
+    failures = FailureStateSerializer(allow_null=True, help_text="Null while Redis is away.")
+    verdicts = VerdictSerializer(many=True, help_text="The newest ten.")

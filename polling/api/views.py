@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
@@ -23,6 +24,7 @@ from polling.api.serializers import (
     CredentialTestedSerializer,
     CredentialTestSerializer,
     DayRangeSerializer,
+    ExplanationSerializer,
     FleetHourSerializer,
     HistorySerializer,
     LastValuesQuerySerializer,
@@ -33,6 +35,7 @@ from polling.api.serializers import (
 )
 from polling.availability import availability, ping_series
 from polling.backlog import queue_lengths
+from polling.explain import device_explain
 from polling.fleet import completeness, lateness, schedule_state
 from polling.last_values import last_values
 from polling.models import Verdict
@@ -104,6 +107,38 @@ class DeviceAvailabilityView(APIView):
                 "outages": [
                     {**asdict(outage), "seconds": outage.seconds(found.end)} for outage in found.outages
                 ],
+            }
+        )
+
+
+class DeviceExplainView(APIView):
+    """Why a device is polled, or is not."""
+
+    needs = "polling.view_verdict"
+
+    @extend_schema(responses=ExplanationSerializer)
+    def get(self, request: Request, pk: str) -> Response:
+        """Status and reason, next slot and lease, counted failures, the newest verdicts, and all of it in
+        words.
+        """
+        devices = Device.objects.select_related("poll_state", "credential_profile")
+        device = get_object_or_404(devices, pk=pk)
+        found = device_explain(device, database_now())
+        state, failures = device.poll_state, found.failures
+        return Response(
+            {
+                "device_id": device.pk,
+                "status": device.status,
+                "status_reason": device.status_reason,
+                "status_since": device.status_since,
+                "is_polled": found.is_polled,
+                "reasons": found.reasons,
+                "polling_interval_seconds": device.polling_interval_seconds,
+                "next_poll_at": state.next_poll_at,
+                "lease_due_at": state.lease_due_at,
+                "leased_until": state.leased_until,
+                "failures": failures and {"threshold": settings.NMS_FAILURE_THRESHOLD, **asdict(failures)},
+                "verdicts": VerdictSerializer(found.verdicts, many=True).data,
             }
         )
 
