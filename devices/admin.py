@@ -7,9 +7,9 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from devices import services
+from devices import bulk, services
 from devices.credentials import payload_encrypted_for, protocol_change_check
-from devices.models import CredentialProfile, Device, DeviceStatus, StatusChange
+from devices.models import CredentialProfile, Device, StatusChange
 from devices.plugins import plugin_ids
 from nms_project.errors import InvalidInput
 
@@ -143,13 +143,16 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
             created = services.device_create(**{name: form.cleaned_data[name] for name in form.cleaned_data})
             obj.pk = created.pk
 
+    def delete_model(self, request: HttpRequest, obj: Device) -> None:
+        services.device_delete(device_id=obj.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        bulk.devices_delete(queryset.values_list("pk", flat=True))
+
     @admin.action(description="Provision: poll from now on", permissions=["change"])
     def provision(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
-        done = sum(
-            services.device_provision(device_id=pk, interval_seconds=None)
-            for pk in queryset.values_list("pk", flat=True)
-        )
-        self.message_user(request, f"{done} device(s) are polled from now on.", messages.SUCCESS)
+        done = bulk.devices_provision(queryset.values_list("pk", flat=True), interval_seconds=None)
+        self.message_user(request, f"{len(done)} device(s) are polled from now on.", messages.SUCCESS)
 
     @admin.action(description="Forget what is remembered, such as the host key", permissions=["change"])
     def forget(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
@@ -159,8 +162,6 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
     @admin.action(description="Deactivate: stop polling", permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         reason = f"deactivated by {request.user}"
-        done = sum(
-            services.device_take_off(device_id=pk, status=DeviceStatus.INACTIVE, reason=reason)
-            for pk in queryset.values_list("pk", flat=True)
-        )
+        outcomes = bulk.devices_deactivate(queryset.values_list("pk", flat=True), reason=reason).values()
+        done = list(outcomes).count(bulk.Outcome.DEACTIVATED)
         self.message_user(request, f"{done} device(s) are not polled any more.", messages.SUCCESS)

@@ -152,7 +152,8 @@ class StatusChange(models.Model):
     at = models.DateTimeField()
 
     class Meta:
-        ordering = ["-at", "-id"]
+        # By id, given under the device's lock: `at` is when a transaction began, which may then have waited.
+        ordering = ["-id"]
         indexes = [models.Index(fields=["device", "-at"], name="statuschange_device_at")]
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ def slots_expected(device: Device, start: datetime, end: datetime) -> int:
     """
     changes = list(
         StatusChange.objects.filter(device=device, at__lt=end)
-        .order_by("at", "pk")
+        .order_by("pk")
         .values_list("at", "new_status", "polling_interval_seconds")
     )
     expected = 0

@@ -137,6 +137,20 @@ def device_take_off(
 
 
 @transaction.atomic
+def device_delete(*, device_id: int) -> bool:
+    """With its run state and events; its history is erased later. False when there is no such device.
+
+    The device's row is locked first, as by everybody else here: Django would begin with the rows that refer
+    to it, and two requests could wait for each other.
+    """
+    device = Device.objects.select_for_update().filter(pk=device_id).first()
+    if device is None:
+        return False
+    device.delete()
+    return True
+
+
+@transaction.atomic
 def device_remember(*, device_id: int, facts: Mapping[str, str]) -> None:
     """Keeps what the plugin found out; what is known already stays, whoever says otherwise. What would be too
     much altogether is not kept.

@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from devices import services
+from devices.bulk import MAX_DEVICES, Outcome
 from devices.credentials import HIDDEN, payload_encrypted_for, protocol_change_check
 from devices.models import (
     INTERVAL_VALIDATORS,
@@ -181,6 +182,34 @@ class ProvisionSerializer(serializers.Serializer[Any]):
 class ProvisionedSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
     device_id = serializers.IntegerField()
+
+
+MAX_ID = 2**63 - 1
+
+
+class BulkSerializer(serializers.Serializer[Any]):
+    device_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=MAX_ID), min_length=1, max_length=MAX_DEVICES
+    )
+
+
+class BulkProvisionSerializer(BulkSerializer):
+    polling_interval_seconds = serializers.IntegerField(
+        required=False, default=None, validators=INTERVAL_VALIDATORS, help_text="Default: each keeps its own."
+    )
+
+
+class BulkIntervalSerializer(BulkSerializer):
+    polling_interval_seconds = serializers.IntegerField(validators=INTERVAL_VALIDATORS)
+
+
+class BulkOutcomeSerializer(serializers.Serializer[Any]):
+    device_id = serializers.IntegerField()
+    outcome = serializers.ChoiceField(choices=Outcome.choices)
+
+
+class BulkDoneSerializer(serializers.Serializer[Any]):
+    results = BulkOutcomeSerializer(many=True, help_text="In the order asked for, each device once.")
 
 
 class DeletionSerializer(serializers.ModelSerializer[Deletion]):

@@ -1,6 +1,6 @@
 """Endpoints of credential profiles and devices."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.http import Http404
 from django_filters import rest_framework as filters
@@ -11,8 +11,12 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
 
 from accounts.permissions import A_LOGIN
-from devices import services
+from devices import bulk, services
 from devices.api.serializers import (
+    BulkDoneSerializer,
+    BulkIntervalSerializer,
+    BulkProvisionSerializer,
+    BulkSerializer,
     CredentialSerializer,
     DeletionSerializer,
     DeviceSerializer,
@@ -88,7 +92,18 @@ class DeviceViewSet(ModelViewSet[Device]):
     filterset_class = DeviceFilter
     search_fields = ("hostname", "ip_address")
     ordering_fields = ("id", "hostname", "ip_address", "status", "status_since", "created_at", "updated_at")
-    action_needs: ClassVar = {"provision": "devices.change_device", "forget": "devices.change_device"}
+    action_needs: ClassVar = {
+        "provision": "devices.change_device",
+        "forget": "devices.change_device",
+        "provision_many": "devices.change_device",
+        "deactivate_many": "devices.change_device",
+        "set_interval_many": "devices.change_device",
+        "delete_many": "devices.delete_device",
+    }
+
+    def perform_destroy(self, instance: Device) -> None:
+        if not services.device_delete(device_id=instance.pk):
+            raise Http404
 
     @extend_schema(request=None, responses={204: None})
     @action(detail=True, methods=["post"])
@@ -109,3 +124,48 @@ class DeviceViewSet(ModelViewSet[Device]):
         if not services.device_provision(device_id=device.pk, interval_seconds=interval):
             raise Http404
         return Response({"message": "device provisioned", "device_id": device.pk}, status=202)
+
+    # What follows is about many at once; each device has an outcome of its own.
+
+    @extend_schema(request=BulkProvisionSerializer, responses=BulkDoneSerializer)
+    @action(detail=False, methods=["post"], url_path="provision", url_name="provision-many")
+    def provision_many(self, request: Request) -> Response:
+        """Activates devices from any state; they are due at once."""
+        fields = _validated(BulkProvisionSerializer, request)
+        interval = fields["polling_interval_seconds"]
+        return _outcomes(bulk.devices_provision(fields["device_ids"], interval_seconds=interval))
+
+    @extend_schema(request=BulkSerializer, responses=BulkDoneSerializer)
+    @action(detail=False, methods=["post"], url_path="deactivate", url_name="deactivate-many")
+    def deactivate_many(self, request: Request) -> Response:
+        """Takes active devices off the schedule."""
+        fields = _validated(BulkSerializer, request)
+        reason = f"deactivated by {request.user.get_username()}"
+        return _outcomes(bulk.devices_deactivate(fields["device_ids"], reason=reason))
+
+    @extend_schema(request=BulkIntervalSerializer, responses=BulkDoneSerializer)
+    @action(detail=False, methods=["post"], url_path="set_interval", url_name="set-interval-many")
+    def set_interval_many(self, request: Request) -> Response:
+        """Sets how often devices are polled; a slot being worked on keeps its own end."""
+        fields = _validated(BulkIntervalSerializer, request)
+        interval = fields["polling_interval_seconds"]
+        return _outcomes(bulk.devices_set_interval(fields["device_ids"], interval_seconds=interval))
+
+    @extend_schema(request=BulkSerializer, responses=BulkDoneSerializer)
+    @action(detail=False, methods=["post"], url_path="delete", url_name="delete-many")
+    def delete_many(self, request: Request) -> Response:
+        """Deletes devices; their history is erased in the background."""
+        return _outcomes(bulk.devices_delete(_validated(BulkSerializer, request)["device_ids"]))
+
+
+def _validated(form: type[BulkSerializer], request: Request) -> dict[str, Any]:
+    serializer = form(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    fields: dict[str, Any] = serializer.validated_data
+    return fields
+
+
+def _outcomes(found: dict[int, bulk.Outcome]) -> Response:
+    return Response(
+        {"results": [{"device_id": pk, "outcome": outcome.value} for pk, outcome in found.items()]}
+    )

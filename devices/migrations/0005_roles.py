@@ -11,6 +11,10 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AlterModelOptions(
+            name='statuschange',
+            options={'ordering': ['-id']},
+        ),
+        migrations.AlterModelOptions(
             name='credentialprofile',
             options={'ordering': ['id'], 'permissions': [('use_credentialprofile', 'Can try a credential profile on a host')]},
         ),

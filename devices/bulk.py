@@ -1,0 +1,68 @@
+"""Changes of many devices, each by the service for one, in a transaction of its own: whatever ends the work
+in the middle, each device is as it was or as it was wanted, and the same call again does the rest.
+"""
+
+from collections.abc import Callable, Iterable
+
+from django.db import models
+
+from devices import services
+from devices.models import Device, DeviceStatus
+
+MAX_DEVICES = 1_000  # in one call: some seconds of work
+
+
+class Outcome(models.TextChoices):
+    PROVISIONED = "provisioned", "provisioned"
+    DEACTIVATED = "deactivated", "deactivated"
+    CHANGED = "changed", "changed"
+    UNCHANGED = "unchanged", "unchanged: it was so already"
+    DELETED = "deleted", "deleted"
+    NOT_FOUND = "not_found", "not found"
+
+
+def devices_provision(device_ids: Iterable[int], *, interval_seconds: int | None) -> dict[int, Outcome]:
+    def one(device_id: int) -> Outcome:
+        done = services.device_provision(device_id=device_id, interval_seconds=interval_seconds)
+        return Outcome.PROVISIONED if done else Outcome.NOT_FOUND
+
+    return _each(device_ids, one)
+
+
+def devices_deactivate(device_ids: Iterable[int], *, reason: str) -> dict[int, Outcome]:
+    """Those that are active; of the others nothing changes, nor the reason why they are not."""
+
+    def one(device_id: int) -> Outcome:
+        if services.device_take_off(device_id=device_id, status=DeviceStatus.INACTIVE, reason=reason):
+            return Outcome.DEACTIVATED
+        return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
+
+    return _each(device_ids, one)
+
+
+def devices_set_interval(device_ids: Iterable[int], *, interval_seconds: int) -> dict[int, Outcome]:
+    def one(device_id: int) -> Outcome:
+        device = Device.objects.filter(pk=device_id).first()
+        if device is None:
+            return Outcome.NOT_FOUND
+        if device.polling_interval_seconds == interval_seconds:
+            return Outcome.UNCHANGED
+        try:
+            services.device_update(device, polling_interval_seconds=interval_seconds)
+        except Device.DoesNotExist:  # deleted meanwhile
+            return Outcome.NOT_FOUND
+        return Outcome.CHANGED
+
+    return _each(device_ids, one)
+
+
+def devices_delete(device_ids: Iterable[int]) -> dict[int, Outcome]:
+    def one(device_id: int) -> Outcome:
+        return Outcome.DELETED if services.device_delete(device_id=device_id) else Outcome.NOT_FOUND
+
+    return _each(device_ids, one)
+
+
+def _each(device_ids: Iterable[int], one: Callable[[int], Outcome]) -> dict[int, Outcome]:
+    """In the order given, each once."""
+    return {device_id: one(device_id) for device_id in dict.fromkeys(device_ids)}
