@@ -17,6 +17,7 @@ from plugins.contract import MAX_REMEMBERED_BYTES
 
 MANUAL = "provisioned"
 FOUND = "found by discovery"
+ADDED_AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +51,49 @@ def device_create(**fields: Any) -> Device:
     return device
 
 
-@transaction.atomic
 def devices_register(*, found: Sequence[Found], **common: Any) -> dict[str, tuple[int, bool]]:
     """Creates the devices that are not there yet; `common` holds the fields they share, `port` and `status`
     among them.
 
     Returns {ip address: (device id, created)}. An existing device of the same address and port keeps all its
-    settings. Two sweeps that find the same host at once make one device: the second sees the first's row.
+    settings.
     """
     now = database_now()
-    # One order for everybody, so that two sweeps wait for each other instead of dead-locking.
-    ordered = sorted(found, key=lambda host: host.ip_address)
-    addresses = [host.ip_address for host in ordered]
-    port = common["port"]
-    Device.objects.bulk_create(
-        [
-            Device(
-                ip_address=host.ip_address,
-                hostname=host.hostname,
-                credential_profile_id=host.credential_profile_id,
-                remembered=dict(host.remembered),
-                status_since=now,
-                status_reason=FOUND,
-                **common,
-            )
-            for host in ordered
-        ],
-        ignore_conflicts=True,
-    )
-    rows = list(Device.objects.filter(ip_address__in=addresses, port=port).select_related("poll_state"))
-    created = [device for device in rows if not hasattr(device, "poll_state")]
-    _enter(created, now)
-    created_ids = {device.pk for device in created}
-    return {str(device.ip_address): (device.pk, device.pk in created_ids) for device in rows}
+    devices = [
+        Device(
+            ip_address=host.ip_address,
+            hostname=host.hostname,
+            credential_profile_id=host.credential_profile_id,
+            remembered=dict(host.remembered),
+            status_since=now,
+            status_reason=FOUND,
+            **common,
+        )
+        for host in found
+    ]
+    return {address: result for (address, _), result in devices_add(devices, now).items()}
+
+
+@transaction.atomic
+def devices_add(devices: Sequence[Device], now: datetime) -> dict[tuple[str, int], tuple[int, bool]]:
+    """{(ip address, port): (device id, created)}. What is there already keeps all its settings: two callers
+    that add the same host at once make one device, and the second sees the first's row.
+    """
+    # One order for everybody, so that two callers wait for each other instead of dead-locking.
+    ordered = sorted(devices, key=lambda device: (device.ip_address, device.port))
+    Device.objects.bulk_create(ordered, ignore_conflicts=True, batch_size=ADDED_AT_A_TIME)
+    found: dict[tuple[str, int], tuple[int, bool]] = {}
+    for start in range(0, len(ordered), ADDED_AT_A_TIME):
+        part = ordered[start : start + ADDED_AT_A_TIME]
+        wanted = {(str(device.ip_address), device.port) for device in part}
+        rows = Device.objects.filter(ip_address__in={address for address, _ in wanted})
+        here = [row for row in rows.select_related("poll_state") if (str(row.ip_address), row.port) in wanted]
+        created = [device for device in here if not hasattr(device, "poll_state")]
+        _enter(created, now)
+        created_ids = {device.pk for device in created}
+        for device in here:
+            found[str(device.ip_address), device.port] = (device.pk, device.pk in created_ids)
+    return found
 
 
 def _enter(devices: Sequence[Device], now: datetime) -> None:

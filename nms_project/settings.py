@@ -173,6 +173,11 @@ AUTHENTICATION_BACKENDS = [
 ]
 NMS_LOGIN_FAILURES = env.integer("NMS_LOGIN_FAILURES", 5, low=1, high=1_000)
 NMS_TRUSTED_PROXIES = env.items("NMS_TRUSTED_PROXIES")
+NMS_REQUESTS_PER_MINUTE = {
+    "read": env.integer("NMS_READS_PER_MINUTE", 3_000, low=1, high=1_000_000),
+    "write": env.integer("NMS_WRITES_PER_MINUTE", 1_200, low=1, high=1_000_000),
+    "query": env.integer("NMS_QUERIES_PER_MINUTE", 1_200, low=1, high=1_000_000),
+}
 AXES_HANDLER = "accounts.lockout.LockoutHandler"
 AXES_CLIENT_IP_CALLABLE = "accounts.client.client_address"
 AXES_LOCKOUT_CALLABLE = "accounts.lockout.locked_response"
@@ -186,6 +191,7 @@ REST_FRAMEWORK = {
         "accounts.authentication.SessionJWTAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.UserThrottle"],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.RolePermission"],
     "DEFAULT_PARSER_CLASSES": [
         "nms_project.parsers.BoundedJSONParser",
@@ -216,6 +222,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "DeviceStatusEnum": "devices.models.DeviceStatus",
+        "SettableStatusEnum": "devices.api.serializers.SETTABLE",
         "RunStatusEnum": "discovery.models.RunStatus",
     },
 }

@@ -18,6 +18,7 @@ from devices.models import (
     port_error,
 )
 from devices.plugins import plugin_find, plugin_ids
+from devices.transfer import Outcome as RowOutcome
 from plugins.registry import Plugin
 
 
@@ -55,6 +56,8 @@ class CredentialSerializer(serializers.ModelSerializer[CredentialProfile]):
         return services.row_update(instance, **validated_data)
 
 
+# `error` is for the system to say.
+SETTABLE = [choice for choice in DeviceStatus.choices if choice[0] != DeviceStatus.ERROR]
 IMMUTABLE = ("credential_profile", "discovery_profile")
 
 
@@ -76,9 +79,7 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
         required=False,
         allow_null=True,
     )
-    status = serializers.ChoiceField(
-        choices=[choice for choice in DeviceStatus.choices if choice[0] != DeviceStatus.ERROR], required=False
-    )
+    status = serializers.ChoiceField(choices=SETTABLE, required=False)
     last_polled_at = serializers.DateTimeField(source="poll_state.last_polled_at", read_only=True)
     last_verdict = serializers.CharField(source="poll_state.last_verdict", read_only=True)
     next_poll_at = serializers.DateTimeField(source="poll_state.next_poll_at", read_only=True)
@@ -210,6 +211,68 @@ class BulkOutcomeSerializer(serializers.Serializer[Any]):
 
 class BulkDoneSerializer(serializers.Serializer[Any]):
     results = BulkOutcomeSerializer(many=True, help_text="In the order asked for, each device once.")
+
+
+class DeviceRowSerializer(serializers.Serializer[Any]):
+    """A row of an import. The credential profile goes by its name, since ids differ between installations.
+
+    `profiles` in the context has them all: ten thousand rows must not be as many queries.
+    """
+
+    hostname = serializers.CharField(max_length=255, required=False, help_text="Default: the address.")
+    ip_address = serializers.IPAddressField()
+    port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
+    plugin_id = serializers.CharField(max_length=32, required=False, help_text="Default: the profile's.")
+    credential_profile = serializers.CharField(help_text="Its name.")
+    polling_interval_seconds = serializers.IntegerField(required=False, validators=INTERVAL_VALIDATORS)
+    should_ping = serializers.BooleanField(required=False)
+    status = serializers.ChoiceField(
+        choices=SETTABLE, required=False, help_text="active: polled from now on. Default: discovered."
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = (
+            [str(name)[:64] for name in data if name not in self.fields] if isinstance(data, dict) else []
+        )
+        if unknown:
+            raise serializers.ValidationError({name: ["There is no such column."] for name in unknown})
+        return super().to_internal_value(data)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        name = attrs["credential_profile"]
+        profile = self.context["profiles"].get(name)
+        if profile is None:
+            message = f"There is no credential profile {name!r}."
+            raise serializers.ValidationError({"credential_profile": [message]})
+        attrs["credential_profile"] = profile
+        attrs.setdefault("plugin_id", profile.protocol)
+        attrs.setdefault("hostname", attrs["ip_address"])
+        plugin = plugin_find(attrs["plugin_id"])
+        if attrs["plugin_id"] != profile.protocol or plugin is None:
+            message = f"Must be {profile.protocol!r}, the protocol of the credential profile, and installed."
+            raise serializers.ValidationError({"plugin_id": [message]})
+        attrs.setdefault("port", plugin.default_port)
+        port_check(attrs["plugin_id"], attrs["port"])
+        return attrs
+
+
+class RowReportSerializer(serializers.Serializer[Any]):
+    line = serializers.IntegerField(help_text="From 1 on, without the header.")
+    outcome = serializers.ChoiceField(choices=RowOutcome.choices)
+    device_id = serializers.IntegerField(allow_null=True)
+    errors = serializers.DictField(  # type: ignore[assignment]  # a field, whatever else has the name
+        child=serializers.ListField(child=serializers.CharField())
+    )
+
+
+class ImportQuerySerializer(serializers.Serializer[Any]):
+    dry_run = serializers.BooleanField(default=False, help_text="Report what would be done, and do nothing.")
+    all_or_nothing = serializers.BooleanField(default=False, help_text="One wrong row leaves all undone.")
+
+
+class ImportReportSerializer(serializers.Serializer[Any]):
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="Rows by outcome.")
+    rows = RowReportSerializer(many=True)
 
 
 class DeletionSerializer(serializers.ModelSerializer[Deletion]):

@@ -1,9 +1,12 @@
 """Endpoints of credential profiles and devices."""
 
+from collections import Counter
+from dataclasses import asdict
 from typing import Any, ClassVar
 
-from django.http import Http404
+from django.http import Http404, StreamingHttpResponse
 from django_filters import rest_framework as filters
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -11,7 +14,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
 
 from accounts.permissions import A_LOGIN
-from devices import bulk, services
+from devices import bulk, services, transfer
+from devices.api.rows import CSVParser, rows_check
 from devices.api.serializers import (
     BulkDoneSerializer,
     BulkIntervalSerializer,
@@ -19,7 +23,10 @@ from devices.api.serializers import (
     BulkSerializer,
     CredentialSerializer,
     DeletionSerializer,
+    DeviceRowSerializer,
     DeviceSerializer,
+    ImportQuerySerializer,
+    ImportReportSerializer,
     PluginSerializer,
     ProvisionedSerializer,
     ProvisionSerializer,
@@ -27,6 +34,7 @@ from devices.api.serializers import (
 from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from nms_project.filters import AddressFilter, IdFilter, IntegerFilter
+from nms_project.parsers import BoundedJSONParser
 
 
 class CredentialViewSet(ModelViewSet[CredentialProfile]):
@@ -99,6 +107,8 @@ class DeviceViewSet(ModelViewSet[Device]):
         "deactivate_many": "devices.change_device",
         "set_interval_many": "devices.change_device",
         "delete_many": "devices.delete_device",
+        "export_table": "devices.view_device",
+        "import_table": "devices.add_device",
     }
 
     def perform_destroy(self, instance: Device) -> None:
@@ -127,7 +137,9 @@ class DeviceViewSet(ModelViewSet[Device]):
 
     # What follows is about many at once; each device has an outcome of its own.
 
-    @extend_schema(request=BulkProvisionSerializer, responses=BulkDoneSerializer)
+    @extend_schema(
+        operation_id="devices_provision_many", request=BulkProvisionSerializer, responses=BulkDoneSerializer
+    )
     @action(detail=False, methods=["post"], url_path="provision", url_name="provision-many")
     def provision_many(self, request: Request) -> Response:
         """Activates devices from any state; they are due at once."""
@@ -156,6 +168,47 @@ class DeviceViewSet(ModelViewSet[Device]):
     def delete_many(self, request: Request) -> Response:
         """Deletes devices; their history is erased in the background."""
         return _outcomes(bulk.devices_delete(_validated(BulkSerializer, request)["device_ids"]))
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
+    @action(detail=False, url_path="export", url_name="export")
+    def export_table(self, request: Request) -> StreamingHttpResponse:
+        """The devices of the same filters as CSV, which can be imported again."""
+        lines = transfer.csv_lines(self.filter_queryset(self.get_queryset()))
+        answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+        answer["Content-Disposition"] = 'attachment; filename="devices.csv"'
+        return answer
+
+    @extend_schema(
+        request={
+            "application/json": DeviceRowSerializer(many=True),
+            "text/csv": {
+                "type": "string",
+                "description": f"A header and rows: {', '.join(transfer.COLUMNS)}.",
+            },
+        },
+        parameters=[ImportQuerySerializer],
+        responses=ImportReportSerializer,
+    )
+    @action(
+        detail=False,
+        methods=["post"],
+        url_path="import",
+        url_name="import",
+        parser_classes=[BoundedJSONParser, CSVParser],
+    )
+    def import_table(self, request: Request) -> Response:
+        """Adds devices from CSV or a JSON list, with a report for each row; what is there keeps its
+        settings.
+        """
+        options = ImportQuerySerializer(data=request.query_params)
+        options.is_valid(raise_exception=True)
+        reports = transfer.devices_import(
+            rows_check(request.data),
+            is_dry_run=options.validated_data["dry_run"],
+            is_all_or_nothing=options.validated_data["all_or_nothing"],
+        )
+        counts = Counter(report.outcome.value for report in reports)
+        return Response({"counts": counts, "rows": [asdict(report) for report in reports]})
 
 
 def _validated(form: type[BulkSerializer], request: Request) -> dict[str, Any]:

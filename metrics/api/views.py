@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.throttles import QUERY
 from devices.models import Device
 from devices.selectors import slots_expected
 from devices.services import database_now
@@ -48,6 +49,7 @@ class MetricQueryView(APIView):
     """Values of one path for up to 500 devices, newest first."""
 
     needs = "metrics.view_sample"
+    throttle_scope = QUERY
 
     @extend_schema(request=MetricQuerySerializer, responses=SeriesSerializer(many=True))
     def post(self, request: Request) -> Response:
@@ -74,6 +76,7 @@ class DeviceMetricsView(APIView):
     """Series of one device, in steps."""
 
     needs = "metrics.view_sample"
+    throttle_scope = QUERY
 
     @extend_schema(parameters=[DeviceSeriesQuerySerializer], responses=DeviceSeriesSerializer)
     def get(self, request: Request, pk: str) -> Response:
@@ -120,6 +123,7 @@ class MetricPathsView(APIView):
     """The numeric paths of a device, or of all."""
 
     needs = "metrics.view_sample"
+    throttle_scope = QUERY
 
     @extend_schema(parameters=[PathsQuerySerializer], responses=KnownPathSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -140,6 +144,7 @@ class MetricExportView(APIView):
     """Any range of samples or rollups, streamed."""
 
     needs = "metrics.view_sample"
+    throttle_scope = QUERY
 
     @extend_schema(
         parameters=[ExportQuerySerializer],
@@ -170,6 +175,7 @@ class MetricTopView(APIView):
     """The devices that have the most, or the least, of something."""
 
     needs = "metrics.view_sample"
+    throttle_scope = QUERY
 
     @extend_schema(request=TopQuerySerializer, responses=TopSerializer)
     def post(self, request: Request) -> Response:

@@ -52,6 +52,8 @@ MATRIX: dict[str, dict[str, str]] = {
     "discovery-run-results": {"GET": VIEWER},
     "device-list": {"GET": VIEWER, "POST": OPERATOR},
     "device-detail": {"GET": VIEWER, "PUT": OPERATOR, "PATCH": OPERATOR, "DELETE": OPERATOR},
+    "device-export": {"GET": VIEWER},
+    "device-import": {"POST": OPERATOR},
     "device-provision-many": {"POST": OPERATOR},
     "device-deactivate-many": {"POST": OPERATOR},
     "device-set-interval-many": {"POST": OPERATOR},

@@ -1,0 +1,166 @@
+"""Import and export of devices: a report for each row, nothing half done; what comes out goes in again."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+
+from devices.models import CredentialProfile, Device, PollState
+from devices.transfer import COLUMNS, csv_rows
+from nms_project.errors import InvalidInput
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/devices"
+HEADER = ",".join(COLUMNS)
+
+
+def post(api: APIClient, table: Any, **options: Any) -> Any:
+    query = "&".join(f"{name}={value}" for name, value in options.items())
+    kind = "text/csv" if isinstance(table, str) else "application/json"
+    url = f"{URL}/import?{query}"
+    return (
+        api.generic("POST", url, table, content_type=kind) if isinstance(table, str) else api.post(url, table)
+    )
+
+
+def outcomes(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.content
+    return [row["outcome"] for row in answer.json()["rows"]]
+
+
+TABLE = f"""{HEADER}
+web-1,10.0.0.1,,,Windows,,,active
+,10.0.0.2,5986,winrm,Windows,300,false,
+bad,10.0.0.300,,,Windows,,,
+nobody,10.0.0.3,,,Unknown,5,,
+"web, 1",10.0.0.1,,,Windows,,,
+"""
+
+
+def test_each_row_has_its_report(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    answer = post(api, TABLE)
+    assert outcomes(answer) == ["created", "created", "failed", "failed", "exists"]
+    rows = answer.json()["rows"]
+    assert answer.json()["counts"] == {"created": 2, "failed": 2, "exists": 1}
+    assert list(rows[2]["errors"]) == ["ip_address"]
+    assert list(rows[3]["errors"]) == ["polling_interval_seconds"]
+    assert rows[4]["device_id"] == rows[0]["device_id"]
+    one, two = Device.objects.order_by("ip_address")
+    assert (one.hostname, one.port, one.status, one.polling_interval_seconds) == ("web-1", 5985, "active", 60)
+    assert (two.hostname, two.port, two.should_ping, two.status) == ("10.0.0.2", 5986, False, "discovered")
+    assert PollState.objects.get(device=one).next_poll_at is not None
+    assert PollState.objects.get(device=two).next_poll_at is None
+    assert one.status_changes.count() == 1
+
+
+def test_a_dry_run_reports_and_does_nothing(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    answer = post(api, TABLE, dry_run="true")
+    assert outcomes(answer) == ["created", "created", "failed", "failed", "exists"]
+    assert Device.objects.count() == 0
+
+
+def test_all_or_nothing(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    assert outcomes(post(api, TABLE, all_or_nothing="true")) == [
+        "not_done",
+        "not_done",
+        "failed",
+        "failed",
+        "not_done",
+    ]
+    assert Device.objects.count() == 0
+    good = [{"ip_address": f"10.0.1.{n}", "credential_profile": "Windows"} for n in range(3)]
+    assert outcomes(post(api, good, all_or_nothing="true")) == ["created"] * 3
+
+
+def test_what_is_there_keeps_its_settings(api: APIClient, device: Device) -> None:
+    row = {"ip_address": "127.20.0.1", "hostname": "other", "credential_profile": "Windows"}
+    (report,) = post(api, [row]).json()["rows"]
+    assert (report["outcome"], report["device_id"]) == ("exists", device.pk)
+    device.refresh_from_db()
+    assert device.hostname == "win-1"
+
+
+def test_what_comes_out_goes_in_again(api: APIClient, device: Device, ping_device: Device) -> None:
+    Device.objects.filter(pk=device.pk).update(hostname='odd, "na\nme"', polling_interval_seconds=90)
+    answer = api.get(f"{URL}/export")
+    table = answer.getvalue().decode()
+    fields = ("hostname", "ip_address", "port", "plugin_id", "polling_interval_seconds", "status")
+    before = list(Device.objects.order_by("ip_address").values(*fields))
+    Device.objects.all().delete()
+    Device.objects.all().delete()
+    assert outcomes(post(api, table)) == ["created", "created"]
+    assert list(Device.objects.order_by("ip_address").values(*fields)) == before
+    filtered = api.get(f"{URL}/export", {"plugin_id": "icmp"}).getvalue().decode()
+    assert filtered.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("", "Must be a list of rows"),
+        ("\n\n", "The table is empty"),
+        ("name,ip\n", "Unknown columns: 'name', 'ip'"),
+        (f"{HEADER}\na,b,c,d,e,f,g,h,i\n", "more cells"),
+        (f'{HEADER}\n"a', "is no CSV"),
+        ({"a": 1}, "Must be a list of rows"),
+    ],
+)
+def test_what_is_no_table_is_refused(api: APIClient, table: Any, words: str) -> None:
+    answer = post(api, table)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "row", [7, "x", None, [], {"ip_address": {}}, {"ip_address": "10.0.0.1", "x\x00": 1}]
+)
+def test_rows_that_are_none_are_reported(
+    api: APIClient, winrm_credential: CredentialProfile, row: Any
+) -> None:
+    good = {"ip_address": "10.0.0.1", "credential_profile": "Windows"}
+    assert outcomes(post(api, [row, good])) == ["failed", "created"]
+
+
+def test_too_many_rows_are_refused(api: APIClient) -> None:
+    answer = post(api, "ip_address\n" + "1\n" * 20_001)
+    assert answer.status_code == 400
+    assert "20,000" in answer.json()["error"]["message"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.one_of(
+        st.text(max_size=200),
+        st.lists(st.lists(st.text(max_size=8), max_size=9), max_size=5).map(
+            lambda rows: "\n".join([HEADER, *(",".join(row) for row in rows)])
+        ),
+    )
+)
+def test_any_text_is_a_table_or_refused(text: str) -> None:
+    try:
+        rows = csv_rows(text)
+    except InvalidInput as error:
+        assert error.fields
+    else:
+        assert all(set(row) <= set(COLUMNS) for row in rows)
+
+
+def test_any_bytes_are_no_bug(api: APIClient) -> None:
+    answer = api.post(f"{URL}/import", b"\xff\xfe\x00", content_type="text/csv")
+    assert answer.status_code == 400
+
+
+@pytest.mark.slow
+def test_ten_thousand_devices_are_one_request(
+    api: APIClient, winrm_credential: CredentialProfile, django_assert_max_num_queries: Any
+) -> None:
+    addresses = (f"10.{n // 65_536}.{n // 256 % 256}.{n % 256}" for n in range(10_000))
+    table = "ip_address,credential_profile,status\n" + "".join(
+        f"{each},Windows,active\n" for each in addresses
+    )
+    with django_assert_max_num_queries(120):
+        answer = post(api, table)
+    assert answer.json()["counts"] == {"created": 10_000}
+    assert PollState.objects.exclude(next_poll_at=None).count() == 10_000
