@@ -1,6 +1,11 @@
 """The devices app."""
 
+from typing import Any
+
+from celery.signals import worker_init
 from django.apps import AppConfig
+
+from nms_project.errors import OUTAGES
 
 
 class DevicesConfig(AppConfig):
@@ -8,3 +13,17 @@ class DevicesConfig(AppConfig):
 
     def ready(self) -> None:
         from devices import checks  # noqa: F401  (registers them)
+
+        worker_init.connect(_check_secrets)
+
+
+def _check_secrets(**_: Any) -> None:
+    """A worker whose keys do not open what is stored ends at once, and says why."""
+    from devices.keys import SecretsUnreadable, secrets_check
+
+    try:
+        secrets_check()
+    except SecretsUnreadable as error:
+        raise SystemExit(str(error)) from None
+    except OUTAGES:  # it waits for PostgreSQL like every task
+        return

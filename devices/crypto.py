@@ -4,6 +4,7 @@ NMS_ENCRYPTION_KEYS holds Fernet keys, newest first: the first encrypts, all dec
 rotate_credentials` re-encrypts what older keys wrote.
 """
 
+import hashlib
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.conf import settings
 from devices.errors import CredentialUnreadable
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _fernet(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key.strip()) for key in keys])
 
@@ -45,3 +46,19 @@ def payload_rotate(encrypted: str) -> str:
         return _current().rotate(encrypted.encode("ascii")).decode("ascii")
     except (InvalidToken, UnicodeEncodeError):
         raise CredentialUnreadable("No configured key opens this secret.") from None
+
+
+def key_ids() -> list[str]:
+    """What a key is called where it must not be shown: the beginning of its digest. Newest first."""
+    return [hashlib.sha256(key.strip().encode()).hexdigest()[:8] for key in settings.NMS_ENCRYPTION_KEYS]
+
+
+def key_of(encrypted: str) -> str | None:
+    """The id of the key that opens it, None for none."""
+    for key_id, key in zip(key_ids(), settings.NMS_ENCRYPTION_KEYS, strict=True):
+        try:
+            _fernet((key,)).decrypt(encrypted.encode("ascii"))
+        except (InvalidToken, UnicodeEncodeError):
+            continue
+        return key_id
+    return None

@@ -87,6 +87,8 @@ NMS_ENCRYPTION_KEYS = _key(
     lambda: Fernet.generate_key().decode("ascii"),
 ).split(",")
 
+NMS_ALLOW_UNREADABLE_SECRETS = env.boolean("NMS_ALLOW_UNREADABLE_SECRETS", False)
+
 # --- Web ---
 
 NMS_BIND = env.text("BIND", "127.0.0.1")

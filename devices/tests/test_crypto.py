@@ -4,6 +4,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from celery.signals import worker_init
 from cryptography.fernet import Fernet
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
@@ -43,7 +44,8 @@ def test_rotate_credentials(winrm_credential: CredentialProfile, settings: Any) 
     settings.NMS_ENCRYPTION_KEYS = [NEW, *settings.NMS_ENCRYPTION_KEYS]
     out = StringIO()
     call_command("rotate_credentials", stdout=out)
-    assert "1 of 1 credentials" in out.getvalue()
+    assert "): 1 secret(s); the newest" in out.getvalue()
+    assert "): 0 secret(s); can be removed" in out.getvalue()
     settings.NMS_ENCRYPTION_KEYS = [NEW]
     winrm_credential.refresh_from_db()
     assert payload_decrypt(winrm_credential.encrypted_payload)["password"] == "s3cret-of-winrm"
@@ -54,6 +56,43 @@ def test_rotation_names_what_it_cannot_open(winrm_credential: CredentialProfile,
     settings.NMS_ENCRYPTION_KEYS = [NEW]
     with pytest.raises(CommandError, match=str(winrm_credential.pk)):
         call_command("rotate_credentials", stdout=StringIO())
+
+
+@pytest.mark.django_db
+def test_the_status_changes_nothing(winrm_credential: CredentialProfile, settings: Any) -> None:
+    settings.NMS_ENCRYPTION_KEYS = [NEW, *settings.NMS_ENCRYPTION_KEYS]
+    out = StringIO()
+    call_command("rotate_credentials", "--status", stdout=out)
+    assert "key 1" in out.getvalue().splitlines()[0]
+    assert "0 secret(s); the newest" in out.getvalue()
+    assert "1 secret(s); in use" in out.getvalue()
+    assert not any(key in out.getvalue() for key in settings.NMS_ENCRYPTION_KEYS)
+    before = winrm_credential.encrypted_payload
+    winrm_credential.refresh_from_db()
+    assert winrm_credential.encrypted_payload == before
+
+
+@pytest.mark.django_db
+def test_an_interrupted_rotation_goes_on(winrm_credential: CredentialProfile, settings: Any) -> None:
+    settings.NMS_ENCRYPTION_KEYS = [NEW, *settings.NMS_ENCRYPTION_KEYS]
+    call_command("rotate_credentials", stdout=StringIO())
+    winrm_credential.refresh_from_db()
+    done = winrm_credential.encrypted_payload
+    late = CredentialProfile.objects.create(name="b", protocol="icmp", encrypted_payload="nonsense")
+    with pytest.raises(CommandError, match=str(late.pk)):
+        call_command("rotate_credentials", stdout=StringIO())
+    winrm_credential.refresh_from_db()
+    assert winrm_credential.encrypted_payload == done
+
+
+@pytest.mark.django_db
+def test_a_worker_without_the_key_does_not_start(winrm_credential: CredentialProfile, settings: Any) -> None:
+    worker_init.send(sender=None)
+    settings.NMS_ENCRYPTION_KEYS = [NEW]
+    with pytest.raises(SystemExit, match="NMS_ALLOW_UNREADABLE_SECRETS"):
+        worker_init.send(sender=None)
+    settings.NMS_ALLOW_UNREADABLE_SECRETS = True
+    worker_init.send(sender=None)
 
 
 def test_a_bad_key_is_an_error_that_does_not_show_it(settings: Any) -> None:
