@@ -58,6 +58,8 @@ class AuditMiddleware:
 
 
 def _forget() -> None:
+    if connection.needs_rollback:
+        return  # the name goes with the transaction in which it was told
     try:
         with connection.cursor() as cursor:
             cursor.execute(SET, [""])
