@@ -16,7 +16,7 @@ from rest_framework_simplejwt.tokens import Token
 
 from accounts.models import ApiToken
 from accounts.roles import VIEWER
-from accounts.sessions import SESSION_CLAIM, session_claim
+from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim
 from accounts.tokens import PREFIX, token_find
 
 
@@ -47,9 +47,7 @@ class SessionJWTAuthentication(JWTAuthentication):
     def get_user(self, validated_token: Token) -> Any:
         user = super().get_user(validated_token)
         if not hmac.compare_digest(str(validated_token.get(SESSION_CLAIM)), session_claim(user)):
-            raise InvalidToken(
-                {"detail": "The session was ended, or the password was changed: log in again."}
-            )
+            raise InvalidToken({"detail": SESSION_ENDED})
         return user
 
 

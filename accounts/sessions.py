@@ -16,6 +16,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from accounts.models import TokenEpoch
 
 SESSION_CLAIM = "session"
+SESSION_ENDED = "The session was ended, or the password was changed: log in again."
 
 
 def session_claim(user: Any) -> str:

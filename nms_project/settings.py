@@ -260,6 +260,7 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     "UPDATE_LAST_LOGIN": True,
     "TOKEN_OBTAIN_SERIALIZER": "accounts.api.serializers.LoginSerializer",
+    "TOKEN_VERIFY_SERIALIZER": "accounts.api.serializers.VerifySerializer",
     "TOKEN_REFRESH_SERIALIZER": "accounts.api.serializers.RefreshSerializer",
 }
 

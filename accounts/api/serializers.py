@@ -8,16 +8,20 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenBackendError
-from rest_framework_simplejwt.serializers import TokenObtainPairSerializer, TokenRefreshSerializer
+from rest_framework_simplejwt.serializers import (
+    TokenObtainPairSerializer,
+    TokenRefreshSerializer,
+    TokenVerifySerializer,
+)
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from rest_framework_simplejwt.tokens import RefreshToken, Token
+from rest_framework_simplejwt.tokens import RefreshToken, Token, UntypedToken
 
 from accounts.client import client_address
 from accounts.lockout import success_note
 from accounts.models import ApiToken
 from accounts.roles import Role
-from accounts.sessions import SESSION_CLAIM, session_claim, sessions_end
+from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, sessions_end
 
 MAX_TOKEN_DAYS = 366
 # Two tabs of a browser may refresh at once; later than that it is somebody else who has the token.
@@ -57,9 +61,7 @@ class RefreshSerializer(TokenRefreshSerializer):
         if user is None:
             raise InvalidToken({"detail": "The token's user does not exist any more."})
         if claims.get(SESSION_CLAIM) != session_claim(user):
-            raise InvalidToken(
-                {"detail": "The session was ended, or the password was changed: log in again."}
-            )
+            raise InvalidToken({"detail": SESSION_ENDED})
         if _is_used(claims["jti"]):
             sessions_end(user)
             raise InvalidToken({"detail": "The token was used before: all sessions of its user are ended."})
@@ -67,6 +69,18 @@ class RefreshSerializer(TokenRefreshSerializer):
             # Of two requests with one token the second waits here, and then finds it used.
             list(OutstandingToken.objects.select_for_update().filter(jti=claims["jti"]))
             return super().validate(attrs)
+
+
+class VerifySerializer(TokenVerifySerializer):
+    """SimpleJWT's, which does not know that a session was ended."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[Any, Any]:
+        answer: dict[Any, Any] = super().validate(attrs)
+        claims = UntypedToken(cast("Any", attrs["token"]))
+        user = get_user_model().objects.filter(pk=claims[api_settings.USER_ID_CLAIM], is_active=True).first()
+        if user is None or claims.get(SESSION_CLAIM) != session_claim(user):
+            raise InvalidToken({"detail": SESSION_ENDED})
+        return answer
 
 
 def _claims(text: str) -> dict[str, Any]:

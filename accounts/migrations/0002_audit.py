@@ -57,6 +57,7 @@ TABLES = {
     'devices_device': ('device', '', 'updated_at,status_since', 'hostname', 'people'),
     'devices_credentialprofile': ('credential profile', 'encrypted_payload', 'updated_at', 'name', 'all'),
     'discovery_discoveryprofile': ('discovery profile', '', 'updated_at', 'name', 'people'),
+    'discovery_discoveryrun': ('discovery run', '', '', 'target', 'people'),
     'discovery_fallbackcredential': ('fallback credential', '', '', '', 'people'),
     'auth_user': ('user', 'password', 'last_login', 'username', 'all'),
     'auth_user_groups': ('role of a user', '', '', '', 'all'),

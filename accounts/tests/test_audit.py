@@ -84,6 +84,14 @@ def test_the_admin_is_audited_too(client: Client, device: Device, django_user_mo
     assert entry.after["status"] == "inactive"
 
 
+def test_who_started_a_discovery(api: APIClient, icmp_credential: CredentialProfile) -> None:
+    body = {"name": "Office", "target": "127.0.0.1", "port": 0, "credential_profile_id": icmp_credential.pk}
+    profile = api.post("/api/v1/discovery_profiles", body).json()
+    run = api.post(f"/api/v1/discovery_profiles/{profile['id']}/run").json()
+    entry = newest(object_type="discovery run")
+    assert (entry.actor, entry.action, entry.object_id) == ("operator", "create", str(run["run_id"]))
+
+
 def test_roles_given_and_taken_are_seen(user: User) -> None:
     given = newest(object_type="role of a user")
     assert (given.action, given.source) == ("create", "system")

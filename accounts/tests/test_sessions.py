@@ -37,6 +37,10 @@ def test_logging_out_everywhere(anonymous: APIClient, api: APIClient, user: Any,
     assert all(works(pair["access"]) for pair in pairs)
     assert api.post("/api/v1/auth/logout_everywhere").status_code == 204
     assert not any(works(pair["access"]) for pair in pairs)
+    verify = "/api/v1/auth/token/verify"
+    assert {
+        anonymous.post(verify, {"token": text}).status_code for pair in pairs for text in pair.values()
+    } == {401}
     assert [anonymous.post(REFRESH, {"refresh": pair["refresh"]}).status_code for pair in pairs] == [401, 401]
     assert client.get("/api/v1/auth/me").status_code == 401
     assert works(login(anonymous)["access"])
