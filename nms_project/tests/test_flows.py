@@ -185,6 +185,57 @@ def test_no_secret_is_in_a_log_a_message_an_argument_or_an_environment(
     assert plugins >= 1
 
 
+API_ANSWERS = (
+    "credentials",
+    "devices",
+    "devices/export",
+    "discovery_profiles",
+    "discovery_runs",
+    "plugins",
+    "audit",
+    "audit/export",
+    "auth/me",
+    "history",
+    "scheduler",
+    "metrics/prometheus",
+    "metrics/export",
+    "schema",
+)
+ADMIN_PAGES = ("devices/credentialprofile", "devices/device", "accounts/auditentry", "polling/parkedmessage")
+
+
+def test_no_secret_is_in_an_answer_or_a_page(stack: LiveStack, simulator: Simulator) -> None:
+    (device_id,) = stack.add_devices(CREDENTIAL, simulator.config.addresses()[:1])
+    wait_until(lambda: stack.count(SAMPLES) >= 1, 40)
+    (credential,) = stack.client.get("credentials")["results"]
+    stored = stack.sql("SELECT encrypted_payload FROM devices_credentialprofile")[0][0]
+    base = stack.client.base_url
+    details = [f"credentials/{credential['id']}", f"devices/{device_id}", f"devices/{device_id}/explain"]
+    answers = [
+        stack.client.session.get(f"{base}/api/v1/{path}", timeout=30) for path in (*API_ANSWERS, *details)
+    ]
+    with requests.Session() as browser:
+        browser.trust_env = False
+        browser.get(f"{base}/admin/login/", timeout=30)
+        form = {
+            "username": "admin",
+            "password": stack.password,
+            "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+        }
+        assert "Log out" in browser.post(f"{base}/admin/login/?next=/admin/", form, timeout=30).text
+        pages = [f"/admin/{page}/" for page in ADMIN_PAGES]
+        pages += [
+            f"/admin/devices/credentialprofile/{credential['id']}/change/",
+            f"/admin/devices/device/{device_id}/change/",
+            "/api/v1/credentials?format=api",
+        ]
+        answers += [browser.get(f"{base}{page}", timeout=30) for page in pages]
+    for answer in answers:
+        assert answer.status_code == 200, answer.url
+        assert HOST_PASSWORD not in answer.text, answer.url
+        assert stored not in answer.text, answer.url
+
+
 def test_a_credential_is_tried_and_the_reason_told_in_words(stack: LiveStack, simulator: Simulator) -> None:
     good, wrong, forbidden, broken, gone = simulator.config.addresses()[:5]
     simulator.set_faults(
