@@ -247,6 +247,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SCHEMA_PATH_PREFIX_TRIM": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "nms_project.openapi.errors_describe",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "DeviceStatusEnum": "devices.models.DeviceStatus",
         "SettableStatusEnum": "devices.api.serializers.SETTABLE",

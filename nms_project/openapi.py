@@ -1,0 +1,56 @@
+"""What OpenAPI says of errors: the one shape they all have, at every operation that can answer with them."""
+
+from typing import Any
+
+ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "status"],
+            "properties": {
+                "code": {"type": "string", "description": "For programs, such as `invalid` or `conflict`."},
+                "message": {"type": "string", "description": "For people: what is wrong, and the remedy."},
+                "status": {"type": "integer", "description": "The HTTP status once more."},
+                "fields": {
+                    "type": "object",
+                    "description": "Each wrong field with what is wrong with it.",
+                    "additionalProperties": {"type": "array", "items": {"type": "string"}},
+                },
+            },
+        }
+    },
+}
+DESCRIPTIONS = {
+    "400": "The request is not valid; `fields` says what is wrong.",
+    "401": "No login, or one that does not count any more.",
+    "403": "The login may not do this; the message names the permission.",
+    "404": "There is no such object, or no such page.",
+    "406": "None of the formats asked for can be given.",
+    "409": "The change conflicts with another object.",
+    "413": "The body is too large.",
+    "415": "The body is in no format that is taken here.",
+    "429": "Too many requests; `Retry-After` says when to come back.",
+    "503": "A server this request needs is away; `Retry-After` says when to try again.",
+}
+# A login has no security requirement, and answers 401 all the same.
+ALWAYS = ("400", "401", "403", "404", "406", "429", "503")
+WRITING = ("409", "413", "415")
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def errors_describe(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A postprocessing hook of drf-spectacular. What an operation describes itself stays as it is."""
+    result["components"]["schemas"]["Error"] = ERROR
+    for path in result["paths"].values():
+        for method, operation in path.items():
+            if method in METHODS:
+                for status in ALWAYS if method == "get" else (*ALWAYS, *WRITING):
+                    operation["responses"].setdefault(status, _response(status))
+    return result
+
+
+def _response(status: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Error"}
+    return {"description": DESCRIPTIONS[status], "content": {"application/json": {"schema": schema}}}
