@@ -7,6 +7,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts.models import ApiToken, AuditEntry
 from accounts.sessions import sessions_end
@@ -31,6 +32,12 @@ class AccountAdmin(UserAdmin[User]):
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], Any]:
+        """What goes with a user needs no right of its own: tokens cannot be deleted by themselves."""
+        shown, counts, needed, protected = super().get_deleted_objects(objs, request)
+        own = {model._meta.verbose_name for model in (ApiToken, OutstandingToken, BlacklistedToken)}
+        return shown, counts, set(needed) - own, protected
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """What cannot be touched one by one cannot be deleted in a batch either."""

@@ -24,7 +24,7 @@ def acting(request: HttpRequest, user: Any, auth: Any) -> None:
     if isinstance(auth, ApiToken):
         source = f"token {auth.pk}"
     else:
-        source = "admin" if request.path.startswith("/admin/") else "api"
+        source = "admin" if request.path_info.startswith("/admin/") else "api"
     who = {
         "id": user.pk,
         "name": user.get_username(),
@@ -53,7 +53,7 @@ class AuditMiddleware:
 
     def process_view(self, request: HttpRequest, *_: Any) -> None:
         """The API's views say themselves who acts, once they know."""
-        if request.path.startswith("/admin/") and request.user.is_authenticated:
+        if request.path_info.startswith("/admin/") and request.user.is_authenticated:
             acting(request, request.user, None)
 
 

@@ -23,10 +23,10 @@ def client_address(request: HttpRequest) -> str:
     the right up to the first address that is none of theirs.
     """
     trusted = networks(settings.NMS_TRUSTED_PROXIES)
-    address = str(request.META.get("REMOTE_ADDR", ""))
+    address = _plain(str(request.META.get("REMOTE_ADDR", "")))
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     while hops and _is_within(address, trusted):
-        hop = hops.pop()
+        hop = _plain(hops.pop())
         if not _is_address(hop):
             break
         address = hop
@@ -42,7 +42,14 @@ def _is_within(address: str, trusted: Sequence[Network]) -> bool:
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return getattr(address, "scope_id", None) is None  # of any length, and of no meaning to others
+
+
+def _plain(text: str) -> str:
+    """As IPv4 what a socket for both shows as ::ffff:10.0.0.1."""
+    mapped = ipaddress.ip_address(text) if _is_address(text) else None
+    inner = getattr(mapped, "ipv4_mapped", None)
+    return text if inner is None else str(inner)

@@ -71,6 +71,14 @@ class AuditEntry(models.Model):
         return f"{self.action} {self.object_type} {self.object_name}"
 
 
+class RotatedToken(models.Model):
+    """A refresh token that was used. Unlike one that was logged out, it comes back only if two have it."""
+
+    jti = models.CharField(max_length=255, primary_key=True)
+    at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+
 class TokenEpoch(models.Model):
     """Which of a user's JWTs count: those made in this epoch. A user without a row is in epoch 0."""
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from accounts.models import TokenEpoch
+from accounts.models import RotatedToken, TokenEpoch
 
 SESSION_CLAIM = "session"
 SESSION_ENDED = "The session was ended, or the password was changed: log in again."
@@ -41,5 +41,6 @@ def sessions_end(user: Any) -> None:
 def sessions_prune() -> int:
     """Tokens that have expired need not be remembered as used."""
     count, _ = OutstandingToken.objects.filter(expires_at__lte=timezone.now()).delete()
+    RotatedToken.objects.filter(expires_at__lte=timezone.now()).delete()
     Session.objects.filter(expire_date__lte=timezone.now()).delete()
     return count

@@ -6,6 +6,8 @@ Status changes are conditional updates: whoever comes second changes nothing. Ti
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from ipaddress import ip_address as ip_address_of
 from typing import Any, TypeVar
 
 import orjson
@@ -71,28 +73,41 @@ def devices_register(*, found: Sequence[Found], **common: Any) -> dict[str, tupl
         )
         for host in found
     ]
-    return {address: result for (address, _), result in devices_add(devices, now).items()}
+    added = devices_add(devices, now)
+    return {host.ip_address: added[address_key(host.ip_address, common["port"])] for host in found}
+
+
+AddressKey = tuple[IPv4Address | IPv6Address, int]
+
+
+def address_key(ip_address: str, port: int) -> AddressKey:
+    """What makes a device one, however its address is spelt."""
+    return ip_address_of(ip_address), port
 
 
 @transaction.atomic
-def devices_add(devices: Sequence[Device], now: datetime) -> dict[tuple[str, int], tuple[int, bool]]:
-    """{(ip address, port): (device id, created)}. What is there already keeps all its settings: two callers
-    that add the same host at once make one device, and the second sees the first's row.
+def devices_add(devices: Sequence[Device], now: datetime) -> dict[AddressKey, tuple[int, bool]]:
+    """{address_key: (device id, created)}. What is there already keeps all its settings: two callers that add
+    the same host at once make one device, and the second sees the first's row.
     """
     # One order for everybody, so that two callers wait for each other instead of dead-locking.
-    ordered = sorted(devices, key=lambda device: (device.ip_address, device.port))
+    ordered = sorted(devices, key=lambda device: (str(device.ip_address), device.port))
     Device.objects.bulk_create(ordered, ignore_conflicts=True, batch_size=ADDED_AT_A_TIME)
-    found: dict[tuple[str, int], tuple[int, bool]] = {}
+    found: dict[AddressKey, tuple[int, bool]] = {}
     for start in range(0, len(ordered), ADDED_AT_A_TIME):
         part = ordered[start : start + ADDED_AT_A_TIME]
-        wanted = {(str(device.ip_address), device.port) for device in part}
-        rows = Device.objects.filter(ip_address__in={address for address, _ in wanted})
-        here = [row for row in rows.select_related("poll_state") if (str(row.ip_address), row.port) in wanted]
+        wanted = {address_key(device.ip_address, device.port) for device in part}
+        rows = Device.objects.filter(ip_address__in={str(address) for address, _ in wanted})
+        here = [
+            row
+            for row in rows.select_related("poll_state")
+            if address_key(row.ip_address, row.port) in wanted
+        ]
         created = [device for device in here if not hasattr(device, "poll_state")]
         _enter(created, now)
         created_ids = {device.pk for device in created}
         for device in here:
-            found[str(device.ip_address), device.port] = (device.pk, device.pk in created_ids)
+            found[address_key(device.ip_address, device.port)] = (device.pk, device.pk in created_ids)
     return found
 
 

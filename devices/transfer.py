@@ -12,8 +12,8 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import QuerySet
 
-from devices.models import Device
-from devices.services import database_now, devices_add
+from devices.models import Device, DeviceStatus
+from devices.services import address_key, database_now, devices_add
 from nms_project.errors import InvalidInput
 
 MAX_ROWS = 20_000
@@ -59,7 +59,7 @@ def csv_rows(text: str) -> list[dict[str, Any]]:
         for row in reader:
             if None in row:
                 raise InvalidInput({"row": [f"Line {reader.line_num} has more cells than the header."]})
-            rows.append({name: cell for name, cell in row.items() if cell not in {None, ""}})
+            rows.append({name: _unquoted(cell) for name, cell in row.items() if cell not in {None, ""}})
             if len(rows) > MAX_ROWS:
                 raise InvalidInput({"rows": [f"At most {MAX_ROWS:,} rows are taken at once."]})
     except csv.Error as error:
@@ -81,7 +81,22 @@ def _cells(device: Device) -> list[Any]:
     values = {name: getattr(device, name) for name in COLUMNS}
     values["credential_profile"] = device.credential_profile.name
     values["should_ping"] = str(device.should_ping).lower()
-    return list(values.values())
+    if device.status == DeviceStatus.ERROR:  # for the system to say, not for a table
+        values["status"] = DeviceStatus.INACTIVE.value
+    return [_quoted(str(value)) for value in values.values()]
+
+
+# A spreadsheet would take such a cell for a formula, and names come from hosts; the apostrophe goes again
+# when the table is imported.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def _quoted(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def _unquoted(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
 def _line(values: Sequence[Any]) -> bytes:
@@ -113,9 +128,9 @@ def devices_import(
         added = devices_add(
             [Device(status_since=now, status_reason="imported", **fields) for _, fields in good], now
         )
-        seen: set[tuple[str, int]] = set()
+        seen = set()
         for report, fields in good:
-            key = fields["ip_address"], fields["port"]
+            key = address_key(fields["ip_address"], fields["port"])
             report.device_id, is_new = added[key]
             report.outcome = Outcome.CREATED if is_new and key not in seen else Outcome.EXISTS
             seen.add(key)

@@ -168,6 +168,7 @@ class SlashOptionalRouter(DefaultRouter):
     """Clients that exist send no trailing slash; DRF's own pages link with one."""
 
     APIRootView = RootView
+    include_format_suffixes = False  # `?format=` says it
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,8 +25,10 @@ class BodyLimitMiddleware:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if not length.isascii() or not length.isdigit():
             return JsonResponse(error_body(400, "Content-Length must be a number."), status=400)
-        if int(length[:20]) > settings.NMS_MAX_BODY_BYTES:
-            message = f"The body has {length} bytes; at most {settings.NMS_MAX_BODY_BYTES} are accepted."
+        is_import = request.path_info.rstrip("/").endswith("/import")
+        limit = settings.NMS_MAX_IMPORT_BYTES if is_import else settings.NMS_MAX_BODY_BYTES
+        if int(length[:20]) > limit:
+            message = f"The body has {length} bytes; at most {limit} are accepted."
             return JsonResponse(error_body(413, message), status=413)
         return self.get_response(request)
 

@@ -1,6 +1,6 @@
 """Shapes of accounts on the wire, and the tokens of a login."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from django.contrib.auth import get_user_model
@@ -14,12 +14,12 @@ from rest_framework_simplejwt.serializers import (
     TokenVerifySerializer,
 )
 from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken, Token, UntypedToken
 
 from accounts.client import client_address
 from accounts.lockout import success_note
-from accounts.models import ApiToken
+from accounts.models import ApiToken, RotatedToken
 from accounts.roles import Role
 from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, sessions_end
 
@@ -68,7 +68,10 @@ class RefreshSerializer(TokenRefreshSerializer):
         with transaction.atomic():
             # Of two requests with one token the second waits here, and then finds it used.
             list(OutstandingToken.objects.select_for_update().filter(jti=claims["jti"]))
-            return super().validate(attrs)
+            answer: dict[str, str] = super().validate(attrs)
+            expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+            RotatedToken.objects.get_or_create(jti=claims["jti"], defaults={"expires_at": expires_at})
+            return answer
 
 
 class VerifySerializer(TokenVerifySerializer):
@@ -95,9 +98,7 @@ def _claims(text: str) -> dict[str, Any]:
 
 
 def _is_used(jti: str) -> bool:
-    return BlacklistedToken.objects.filter(
-        token__jti=jti, blacklisted_at__lt=timezone.now() - REUSE_GRACE
-    ).exists()
+    return RotatedToken.objects.filter(jti=jti, at__lt=timezone.now() - REUSE_GRACE).exists()
 
 
 class MeSerializer(serializers.Serializer[Any]):

@@ -84,6 +84,24 @@ def test_the_admin_is_audited_too(client: Client, device: Device, django_user_mo
     assert entry.after["status"] == "inactive"
 
 
+def test_the_admin_is_audited_below_another_path(
+    client: Client, device: Device, django_user_model: Any
+) -> None:
+    client.force_login(django_user_model.objects.create_superuser("root"))
+    body = {"action": "deactivate", "_selected_action": [device.pk]}
+    client.post("/admin/devices/device/", body, SCRIPT_NAME="/x")
+    assert newest(object_type="device").actor == "root"
+
+
+def test_a_user_with_tokens_can_be_deleted(client: Client, user: Any, django_user_model: Any) -> None:
+    token_make(user=user, name="a", scope="viewer", expires_at=timezone.now())
+    APIClient().post("/login", {"username": "operator", "password": "a long enough password"})
+    client.force_login(django_user_model.objects.create_superuser("root"))
+    answer = client.post(f"/admin/auth/user/{user.pk}/delete/", {"post": "yes"})
+    assert answer.status_code == 302
+    assert newest(object_type="user").action == "delete"
+
+
 def test_who_started_a_discovery(api: APIClient, icmp_credential: CredentialProfile) -> None:
     body = {"name": "Office", "target": "127.0.0.1", "port": 0, "credential_profile_id": icmp_credential.pk}
     profile = api.post("/api/v1/discovery_profiles", body).json()

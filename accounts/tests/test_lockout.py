@@ -1,6 +1,7 @@
 """Guessing passwords: who has to wait, for how long, and that nobody learns which user names there are."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
 from accounts.client import client_address
-from accounts.lockout import failure_note, success_note, wait_seconds
+from accounts.lockout import attempt_begin, success_note, wait_seconds
 from nms_project.redis_client import redis_client
 
 pytestmark = pytest.mark.django_db
@@ -54,27 +55,77 @@ def test_a_success_forgets_the_failures(anonymous: APIClient, user: Any) -> None
         assert attempt(anonymous, password=PASSWORD).status_code == 200
 
 
+def locks_run_out() -> None:
+    for key in redis_client().keys("*:locked"):
+        redis_client().delete(key)
+
+
+def fail(address: str, username: str) -> int:
+    """One more failure, whatever is locked; returns the wait after it."""
+    locks_run_out()
+    assert attempt_begin(address, username) == 0
+    return wait_seconds(address, username)
+
+
 def test_each_further_failure_waits_twice_as_long() -> None:
-    waits = []
-    for _ in range(12):
-        failure_note("127.0.0.1", "somebody")
-        waits.append(wait_seconds("127.0.0.1", "somebody"))
+    waits = [fail("127.0.0.1", "somebody") for _ in range(12)]
     assert waits == [0, 0, 0, 0, 30, 60, 120, 240, 480, 900, 900, 900]
 
 
+def test_what_has_to_wait_is_not_counted() -> None:
+    for _ in range(5):
+        fail("127.0.0.1", "somebody")
+    assert all(attempt_begin("127.0.0.1", "somebody") > 0 for _ in range(10))
+    assert fail("127.0.0.1", "somebody") == 60
+
+
 def test_one_address_that_tries_many_names_waits_too() -> None:
-    for number in range(50):
-        failure_note("127.0.0.1", f"user-{number}")
-    assert wait_seconds("127.0.0.1", "yet another") > 0
+    for number in range(60):
+        fail("127.0.0.1", f"user-{number}")
+    assert 0 < wait_seconds("127.0.0.1", "yet another") <= 60
     assert wait_seconds("127.0.0.2", "yet another") == 0
 
 
-def test_one_name_that_is_tried_from_many_addresses_waits_too() -> None:
-    for number in range(50):
-        failure_note(f"127.0.1.{number}", "somebody")
-    assert wait_seconds("127.0.0.2", "somebody") > 0
-    success_note("127.0.0.2", "somebody")
-    assert wait_seconds("127.0.0.2", "somebody") > 0
+def test_one_name_that_is_tried_from_many_addresses_waits_but_not_its_owner() -> None:
+    """Nobody can keep a user out for good by guessing on purpose."""
+    attempt_begin("127.0.0.9", "somebody")
+    success_note("127.0.0.9", "somebody")
+    for number in range(60):
+        fail(f"127.0.1.{number}", "somebody")
+    assert 0 < wait_seconds("127.0.0.2", "somebody") <= 60
+    assert attempt_begin("127.0.0.9", "somebody") == 0
+    locks_run_out()
+    assert attempt_begin("127.0.0.2", "somebody") == 0
+
+
+def test_what_is_shared_is_forgotten_although_somebody_goes_on() -> None:
+    fail("127.0.0.1", "a")
+    redis_client().expire("lockout:address:127.0.0.1", 100)
+    fail("127.0.0.1", "b")
+    assert int(redis_client().ttl("lockout:address:127.0.0.1")) <= 100
+
+
+def test_a_success_takes_its_own_attempt_back() -> None:
+    for number in range(100):
+        assert attempt_begin("127.0.0.1", f"user-{number}") == 0
+        success_note("127.0.0.1", f"user-{number}")
+    assert redis_client().get("lockout:address:127.0.0.1") == b"0"
+
+
+def test_guesses_at_the_same_moment_are_counted_one_by_one() -> None:
+    tried: list[bool] = []
+    barrier = threading.Barrier(20)
+
+    def guess() -> None:
+        barrier.wait()
+        tried.append(attempt_begin("127.0.0.1", "somebody") == 0)
+
+    threads = [threading.Thread(target=guess) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tried.count(True) == 5
 
 
 def test_no_name_stands_in_redis(anonymous: APIClient, user: Any) -> None:
@@ -114,6 +165,9 @@ def from_address(remote: str, forwarded: str | None = None) -> HttpRequest:
         ("10.0.0.1", "", "10.0.0.1"),
         ("::1", "2001:db8::1", "2001:db8::1"),
         ("", "203.0.113.9", "203.0.113.9"),
+        ("::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("::ffff:198.51.100.1", None, "198.51.100.1"),
+        ("10.0.0.1", "fe80::1%" + "a" * 500, "10.0.0.1"),
     ],
 )
 def test_only_trusted_proxies_are_believed(

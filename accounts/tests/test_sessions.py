@@ -11,6 +11,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
+from accounts.models import RotatedToken
 from accounts.sessions import sessions_prune
 
 pytestmark = pytest.mark.django_db
@@ -61,12 +62,21 @@ def test_a_refresh_token_that_comes_back_ends_all_sessions(anonymous: APIClient,
     # At once, it may be a second tab of the same browser: refused, and nothing more.
     assert anonymous.post(REFRESH, {"refresh": stolen["refresh"]}).status_code == 401
     assert works(fresh["access"])
-    BlacklistedToken.objects.update(blacklisted_at=timezone.now() - timedelta(minutes=1))
+    RotatedToken.objects.update(at=timezone.now() - timedelta(minutes=1))
     answer = anonymous.post(REFRESH, {"refresh": stolen["refresh"]})
     assert answer.status_code == 401
     assert "used before" in answer.json()["error"]["message"]
     assert not works(fresh["access"])
     assert not works(other["access"])
+
+
+def test_a_token_that_was_logged_out_ends_nothing_else(anonymous: APIClient, user: Any) -> None:
+    """A second tab does not know that the first has logged out."""
+    gone, other = login(anonymous), login(anonymous)
+    assert anonymous.post("/api/v1/auth/token/blacklist", {"refresh": gone["refresh"]}).status_code == 200
+    BlacklistedToken.objects.update(blacklisted_at=timezone.now() - timedelta(minutes=1))
+    assert anonymous.post(REFRESH, {"refresh": gone["refresh"]}).status_code == 401
+    assert works(other["access"])
 
 
 @pytest.mark.parametrize("kind", ["access", "nonsense"])

@@ -61,9 +61,18 @@ SETTABLE = [choice for choice in DeviceStatus.choices if choice[0] != DeviceStat
 IMMUTABLE = ("credential_profile", "discovery_profile")
 
 
+class AddressField(serializers.IPAddressField):
+    """An address that means the same on every machine: none with a scope, such as fe80::1%eth0."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if isinstance(data, str) and "%" in data:
+            raise serializers.ValidationError("Must have no scope (%): it has a meaning on one machine only.")
+        return str(super().to_internal_value(data))
+
+
 class DeviceSerializer(serializers.ModelSerializer[Device]):
     hostname = serializers.CharField(max_length=255, required=False)
-    ip_address = serializers.IPAddressField()
+    ip_address = AddressField()
     plugin_id = serializers.CharField(max_length=32, required=False)
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
     credential_profile_id = serializers.PrimaryKeyRelatedField(
@@ -220,7 +229,7 @@ class DeviceRowSerializer(serializers.Serializer[Any]):
     """
 
     hostname = serializers.CharField(max_length=255, required=False, help_text="Default: the address.")
-    ip_address = serializers.IPAddressField()
+    ip_address = AddressField()
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
     plugin_id = serializers.CharField(max_length=32, required=False, help_text="Default: the profile's.")
     credential_profile = serializers.CharField(help_text="Its name.")

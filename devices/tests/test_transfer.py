@@ -115,6 +115,45 @@ def test_what_is_no_table_is_refused(api: APIClient, table: Any, words: str) -> 
 
 
 @pytest.mark.parametrize(
+    "address", ["::102:304", "::1.2.3.4", "::2", "::ffff:1.2.3.4", "2001:DB8:0::1", "64:ff9b::1"]
+)
+def test_an_address_is_the_same_however_it_is_spelt(
+    api: APIClient, winrm_credential: CredentialProfile, address: str
+) -> None:
+    row = {"ip_address": address, "credential_profile": "Windows"}
+    assert outcomes(post(api, [row])) == ["created"]
+    assert outcomes(post(api, [row])) == ["exists"]
+    assert PollState.objects.count() == 1
+
+
+def test_addresses_of_one_machine_only_are_refused(
+    api: APIClient, winrm_credential: CredentialProfile
+) -> None:
+    row = {"ip_address": "fe80::1%eth0", "credential_profile": "Windows"}
+    (report,) = post(api, [row]).json()["rows"]
+    assert "scope" in report["errors"]["ip_address"][0]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "'quoted'", "'=1", "-x", "+x", "@x", "plain", "''x"])
+def test_names_are_no_formulas_and_come_back_as_they_were(api: APIClient, device: Device, name: str) -> None:
+    Device.objects.update(hostname=name, status="error")
+    table = api.get(f"{URL}/export").getvalue().decode()
+    assert not table.splitlines()[1].startswith(("=", "+", "-", "@"))
+    assert outcomes(post(api, table)) == ["exists"]
+    Device.objects.all().delete()
+    assert outcomes(post(api, table)) == ["created"]
+    assert [(each.hostname, each.status) for each in Device.objects.all()] == [(name, "inactive")]
+
+
+def test_a_table_may_be_larger_than_other_bodies(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    padding = "x" * 200
+    table = "hostname,ip_address,credential_profile\n" + f"{padding},bad,Windows\n" * 8_000
+    assert len(table) > 1_500_000
+    assert post(api, table).json()["counts"] == {"failed": 8_000}
+    assert api.post(URL, {"hostname": "x" * 1_100_000}).status_code == 413
+
+
+@pytest.mark.parametrize(
     "row", [7, "x", None, [], {"ip_address": {}}, {"ip_address": "10.0.0.1", "x\x00": 1}]
 )
 def test_rows_that_are_none_are_reported(

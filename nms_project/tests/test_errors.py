@@ -61,6 +61,25 @@ def test_redis_away_is_503(client: Client, settings: Any) -> None:
     assert answer.status_code == 503
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("devices/import", '[{"\\ud800": 1}]'),
+        ("devices", '{"status": "\\ud800"}'),
+        ("auth/tokens", '{"name": "a", "scope": "\\ud800"}'),
+    ],
+)
+def test_half_a_surrogate_pair_is_bad_input(api: APIClient, path: str, body: str) -> None:
+    answer = api.post(f"/api/v1/{path}", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "surrogate" in str(answer.json()["error"]["fields"])
+
+
+@pytest.mark.parametrize("path", ["devices/export.json", "plugins.json", "audit/export.json", "devices.json"])
+def test_there_are_no_format_suffixes(api: APIClient, path: str) -> None:
+    assert api.get(f"/api/v1/{path}").status_code == 404
+
+
 def test_database_text_never_shows(api: APIClient, winrm_credential: CredentialProfile) -> None:
     answer = api.post(
         "/api/v1/credentials",

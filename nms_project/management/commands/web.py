@@ -23,6 +23,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "loglevel": "warning",
             "preload_app": True,
             "control_socket_disable": True,
+            # No client says below which path we are, not even one that is taken for a proxy.
+            "forwarder_headers": "",
         }
         for name, value in options.items():
             self.cfg.set(name, value)
