@@ -39,7 +39,7 @@ def _script() -> Script:
 def _keys(address: str, username: str) -> list[str]:
     """Names are hashed: they may be anything, even a password typed too early."""
     who = hashlib.sha256(username.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return [f"lockout:both:{who}:{address}", f"lockout:address:{address}", f"lockout:user:{who}"]
+    return [f"nms:lockout:{kind}" for kind in (f"both:{who}:{address}", f"address:{address}", f"user:{who}")]
 
 
 def _known(keys: list[str]) -> str:

@@ -30,7 +30,7 @@ def _script() -> Script:
 def take(who: str, scope: str, per_minute: int) -> float:
     """0 if the request may go on, else the seconds to wait. Raises redis.RedisError when Redis is away."""
     wait_us = _script()(
-        keys=[f"throttle:{scope}:{who}"], args=[MINUTE_US // per_minute, MINUTE_US], client=redis_client()
+        keys=[f"nms:throttle:{scope}:{who}"], args=[MINUTE_US // per_minute, MINUTE_US], client=redis_client()
     )
     return int(wait_us) / 1_000_000
 

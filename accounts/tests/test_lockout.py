@@ -100,16 +100,16 @@ def test_one_name_that_is_tried_from_many_addresses_waits_but_not_its_owner() ->
 
 def test_what_is_shared_is_forgotten_although_somebody_goes_on() -> None:
     fail("127.0.0.1", "a")
-    redis_client().expire("lockout:address:127.0.0.1", 100)
+    redis_client().expire("nms:lockout:address:127.0.0.1", 100)
     fail("127.0.0.1", "b")
-    assert int(redis_client().ttl("lockout:address:127.0.0.1")) <= 100
+    assert int(redis_client().ttl("nms:lockout:address:127.0.0.1")) <= 100
 
 
 def test_a_success_takes_its_own_attempt_back() -> None:
     for number in range(100):
         assert attempt_begin("127.0.0.1", f"user-{number}") == 0
         success_note("127.0.0.1", f"user-{number}")
-    assert redis_client().get("lockout:address:127.0.0.1") == b"0"
+    assert redis_client().get("nms:lockout:address:127.0.0.1") == b"0"
 
 
 def test_guesses_at_the_same_moment_are_counted_one_by_one() -> None:

@@ -42,7 +42,7 @@ def test_requests_at_the_same_moment_take_no_more_than_there_is() -> None:
 
 def test_what_has_refilled_is_forgotten() -> None:
     take("a", "read", 60)
-    (key,) = redis_client().keys("throttle:*")
+    (key,) = redis_client().keys("nms:throttle:*")
     assert 0 < int(redis_client().pttl(key)) <= 1_100
 
 
