@@ -12,6 +12,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from accounts.models import ApiToken, AuditEntry
 from accounts.sessions import sessions_end
 from accounts.tokens import token_revoke
+from nms_project.admin import ReadOnlyAdmin
 
 admin.site.unregister(User)
 
@@ -56,20 +57,11 @@ def _may_touch(request: HttpRequest, obj: User | None) -> bool:
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(admin.ModelAdmin[AuditEntry]):
+class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("at", "actor", "source", "address", "action", "object_type", "object_name")
     list_filter = ("action", "object_type", "source")
     search_fields = ("object_name", "actor", "object_id")
     date_hierarchy = "at"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(ApiToken)

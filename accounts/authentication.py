@@ -16,7 +16,7 @@ from rest_framework_simplejwt.tokens import Token
 
 from accounts.models import ApiToken
 from accounts.roles import VIEWER
-from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim
+from accounts.sessions import SESSION_ENDED, session_counts
 from accounts.tokens import PREFIX, token_find
 
 
@@ -46,7 +46,7 @@ class SessionJWTAuthentication(JWTAuthentication):
 
     def get_user(self, validated_token: Token) -> Any:
         user = super().get_user(validated_token)
-        if not hmac.compare_digest(str(validated_token.get(SESSION_CLAIM)), session_claim(user)):
+        if not session_counts(validated_token.payload, user):
             raise InvalidToken({"detail": SESSION_ENDED})
         return user
 

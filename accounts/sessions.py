@@ -4,6 +4,8 @@ Each JWT carries a claim made of its user's epoch and password; both tokens of a
 moment one of them changes.
 """
 
+import hmac
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
@@ -24,6 +26,11 @@ def session_claim(user: Any) -> str:
     return salted_hmac("nms.accounts.session", f"{epoch}:{user.password}", algorithm="sha256").hexdigest()[
         :32
     ]
+
+
+def session_counts(claims: Mapping[str, Any], user: Any) -> bool:
+    """Whether a JWT with these claims belongs to a session that has not been ended."""
+    return hmac.compare_digest(str(claims.get(SESSION_CLAIM)), session_claim(user))
 
 
 @transaction.atomic

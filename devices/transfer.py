@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from devices.models import Device, DeviceStatus
 from devices.services import address_key, database_now, devices_add
 from nms_project.errors import InvalidInput
+from nms_project.tables import FORMULA, csv_line, formula_quoted
 
 MAX_ROWS = 20_000
 COLUMNS = (
@@ -69,11 +70,11 @@ def csv_rows(text: str) -> list[dict[str, Any]]:
 
 def csv_lines(devices: QuerySet[Device]) -> Iterator[bytes]:
     """The table of these devices, page by page in the order of their ids; it can be imported again."""
-    yield _line(COLUMNS)
+    yield csv_line(COLUMNS)
     last = 0
     ordered = devices.select_related(None).select_related("credential_profile").order_by("pk")
     while page := list(ordered.filter(pk__gt=last)[:PAGE]):
-        yield b"".join(_line(_cells(device)) for device in page)
+        yield b"".join(csv_line(_cells(device)) for device in page)
         last = page[-1].pk
 
 
@@ -83,26 +84,15 @@ def _cells(device: Device) -> list[Any]:
     values["should_ping"] = str(device.should_ping).lower()
     if device.status == DeviceStatus.ERROR:  # for the system to say, not for a table
         values["status"] = DeviceStatus.INACTIVE.value
-    return [_quoted(str(value)) for value in values.values()]
+    return [formula_quoted(str(value), QUOTED) for value in values.values()]
 
 
-# A spreadsheet would take such a cell for a formula, and names come from hosts; the apostrophe goes again
-# when the table is imported.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-
-
-def _quoted(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+# The apostrophe goes again when the table is imported: one that was there before is quoted too.
+QUOTED = (*FORMULA, "'")
 
 
 def _unquoted(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
-
-
-def _line(values: Sequence[Any]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue().encode()
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(QUOTED) else cell
 
 
 def devices_import(

@@ -13,6 +13,7 @@ from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Fa
 from discovery.selectors import runs_with_progress
 from discovery.services import fallbacks_check, run_start
 from discovery.targets import target_check
+from nms_project.admin import ReadOnlyAdmin
 from nms_project.errors import InvalidInput
 
 
@@ -88,17 +89,6 @@ class DiscoveryProfileAdmin(admin.ModelAdmin[DiscoveryProfile]):
         for profile in queryset:
             run = run_start(profile)
             self.message_user(request, f"Discovery of {profile} started as run {run.pk}.", messages.SUCCESS)
-
-
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(DiscoveryRun)

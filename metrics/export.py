@@ -7,8 +7,6 @@ Rows come partition by partition (days of samples and 5 minutes, months of hours
 by device and time, which is the order of the primary key.
 """
 
-import csv
-import io
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +20,7 @@ from metrics.partitions import Width, oldest_row, partitioned
 from metrics.paths import path_text
 from metrics.queries import reading
 from metrics.sample_rollups import LEAVES, SAMPLES, keys_only, value_at
+from nms_project.tables import csv_line
 
 Key = tuple[int, datetime]
 BEFORE_ALL: Key = (0, EPOCH)
@@ -159,9 +158,7 @@ def _header(export: Export) -> bytes:
             "sampled_at",
             *(map(path_text, export.paths) if export.paths else ["data"]),
         ]
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(names)
-    return line.getvalue().encode()
+    return csv_line(names)
 
 
 def _pages(export: Export) -> Iterator[Page]:

@@ -21,7 +21,7 @@ from accounts.client import client_address
 from accounts.lockout import success_note
 from accounts.models import ApiToken, RotatedToken
 from accounts.roles import Role
-from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, sessions_end
+from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, session_counts, sessions_end
 
 MAX_TOKEN_DAYS = 366
 # Two tabs of a browser may refresh at once; later than that it is somebody else who has the token.
@@ -60,7 +60,7 @@ class RefreshSerializer(TokenRefreshSerializer):
         user = get_user_model().objects.filter(pk=claims[api_settings.USER_ID_CLAIM]).first()
         if user is None:
             raise InvalidToken({"detail": "The token's user does not exist any more."})
-        if claims.get(SESSION_CLAIM) != session_claim(user):
+        if not session_counts(claims, user):
             raise InvalidToken({"detail": SESSION_ENDED})
         if _is_used(claims["jti"]):
             sessions_end(user)
@@ -81,7 +81,7 @@ class VerifySerializer(TokenVerifySerializer):
         answer: dict[Any, Any] = super().validate(attrs)
         claims = UntypedToken(cast("Any", attrs["token"]))
         user = get_user_model().objects.filter(pk=claims[api_settings.USER_ID_CLAIM], is_active=True).first()
-        if user is None or claims.get(SESSION_CLAIM) != session_claim(user):
+        if user is None or not session_counts(claims.payload, user):
             raise InvalidToken({"detail": SESSION_ENDED})
         return answer
 

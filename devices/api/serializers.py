@@ -197,10 +197,12 @@ class ProvisionedSerializer(serializers.Serializer[Any]):
 MAX_ID = 2**63 - 1
 
 
+class DeviceIdsField(serializers.ListField):
+    child = serializers.IntegerField(min_value=1, max_value=MAX_ID)
+
+
 class BulkSerializer(serializers.Serializer[Any]):
-    device_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=MAX_ID), min_length=1, max_length=MAX_DEVICES
-    )
+    device_ids = DeviceIdsField(min_length=1, max_length=MAX_DEVICES)
 
 
 class BulkProvisionSerializer(BulkSerializer):

@@ -35,6 +35,7 @@ from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from nms_project.filters import AddressFilter, IdFilter, IntegerFilter
 from nms_project.parsers import BoundedJSONParser
+from nms_project.tables import csv_download
 
 
 class CredentialViewSet(ModelViewSet[CredentialProfile]):
@@ -174,9 +175,7 @@ class DeviceViewSet(ModelViewSet[Device]):
     def export_table(self, request: Request) -> StreamingHttpResponse:
         """The devices of the same filters as CSV, which can be imported again."""
         lines = transfer.csv_lines(self.filter_queryset(self.get_queryset()))
-        answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = 'attachment; filename="devices.csv"'
-        return answer
+        return csv_download(lines, "devices.csv")
 
     @extend_schema(
         request={

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from devices.api.serializers import MAX_ID, DeviceIdsField
 from metrics.export import LEVELS, Form
 from metrics.levels import RAW
 from metrics.models import Sample
@@ -14,7 +15,6 @@ from metrics.series import Aggregation
 
 MAX_DEVICES = 500
 MAX_LIMIT = 1_000
-MAX_ID = 2**63 - 1
 MAX_PATHS = 20
 MAX_POINTS = 10_000
 MAX_RANKED = 1_000
@@ -73,10 +73,6 @@ class RangeSerializer(serializers.Serializer[Any]):
         if attrs["start"] > attrs["end"]:
             raise serializers.ValidationError({"start": ["Must not be after end."]})
         return attrs
-
-
-class DeviceIdsField(serializers.ListField):
-    child = serializers.IntegerField(min_value=1, max_value=MAX_ID)
 
 
 class MetricQuerySerializer(RangeSerializer):
