@@ -11,9 +11,10 @@ from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import APIRootView, DefaultRouter
-from rest_framework.views import set_rollback
+from rest_framework.views import APIView, set_rollback
 
 from nms_project.errors import OUTAGES, NMSError
 
@@ -156,6 +157,20 @@ def outage_response() -> JsonResponse:
 class PageNumbers(PageNumberPagination):
     page_size_query_param = "page_size"
     max_page_size = 1_000
+
+    def get_page_size(self, request: Request) -> int | None:
+        """DRF's takes what is no number for "not given"."""
+        sent = request.query_params.get(self.page_size_query_param)
+        if sent and not (sent.isascii() and sent.isdecimal() and int(sent[:9]) >= 1):
+            message = "Must be a whole number from 1 on."
+            raise exceptions.ValidationError({self.page_size_query_param: [message]})
+        return super().get_page_size(request)
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        return [
+            {**parameter, "schema": {**parameter["schema"], "minimum": 1}}
+            for parameter in super().get_schema_operation_parameters(view)
+        ]
 
 
 class RootView(APIRootView):

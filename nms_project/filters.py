@@ -1,24 +1,52 @@
-"""Filter fields that check what they are given before the database sees it."""
+"""Filter fields that check what they are given before the database sees it, and say what they take."""
+
+from typing import Any
 
 from django import forms
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
+
+MAX_INTEGER = 2**31 - 1
+MAX_ID = 2**63 - 1
+ADDRESS_SCHEMA = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
 
 
+@extend_schema_field({"type": "integer", "minimum": 0, "maximum": MAX_INTEGER})
 class IntegerFilter(filters.Filter):
     """A whole number of PostgreSQL's integer; django-filter's own takes decimals of any exponent."""
 
     field_class = forms.IntegerField
 
     def __init__(self, field_name: str | None = None) -> None:
-        super().__init__(field_name=field_name, min_value=0, max_value=2**31 - 1)
+        super().__init__(field_name=field_name, min_value=0, max_value=MAX_INTEGER)
 
 
+@extend_schema_field({"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID})
 class IdFilter(filters.Filter):
     field_class = forms.IntegerField
 
     def __init__(self, field_name: str | None = None) -> None:
-        super().__init__(field_name=field_name, min_value=1, max_value=2**63 - 1)
+        super().__init__(field_name=field_name, min_value=1, max_value=MAX_ID)
 
 
+@extend_schema_field(ADDRESS_SCHEMA)
 class AddressFilter(filters.Filter):
     field_class = forms.GenericIPAddressField
+
+
+class YesOrNoField(forms.NullBooleanField):
+    """Django's takes any text for "not given", and would list everything for `should_ping=ture`."""
+
+    widget = forms.TextInput  # its own widgets do the same
+    values = {"true": True, "false": False, "": None}
+
+    def to_python(self, value: Any) -> bool | None:  # type: ignore[override]  # Django's own says so too
+        text = str(value if value is not None else "").lower()
+        if text not in self.values:
+            raise forms.ValidationError("Must be true or false.")
+        return self.values[text]
+
+
+@extend_schema_field({"type": "boolean"})
+class YesOrNoFilter(filters.Filter):
+    field_class = YesOrNoField

@@ -30,13 +30,17 @@ DESCRIPTIONS = {
     "406": "None of the formats asked for can be given.",
     "409": "The change conflicts with another object.",
     "413": "The body is too large.",
+    "414": "The address is longer than 8,190 bytes.",
     "415": "The body is in no format that is taken here.",
     "429": "Too many requests; `Retry-After` says when to come back.",
     "503": "A server this request needs is away; `Retry-After` says when to try again.",
 }
 # A login has no security requirement, and answers 401 all the same.
-ALWAYS = ("400", "401", "403", "404", "406", "429", "503")
+ALWAYS = ("400", "401", "403", "404", "406", "414", "429", "503")
+
 WRITING = ("409", "413", "415")
+ID_PATTERN = r"^\d{1,18}$"
+MAX_PATH_ID = 10**18 - 1
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -51,6 +55,23 @@ def errors_describe(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
+def ids_are_numbers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A postprocessing hook: an id is a number to clients, whatever expression its route is found by."""
+    for path in result["paths"].values():
+        for method, operation in path.items():
+            for parameter in operation.get("parameters", ()) if method in METHODS else ():
+                if parameter["in"] == "path" and parameter["schema"].get("pattern") == ID_PATTERN:
+                    parameter["schema"] = {
+                        "type": "integer",
+                        "format": "int64",
+                        "minimum": 0,
+                        "maximum": MAX_PATH_ID,
+                    }
+    return result
+
+
 def _response(status: str) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Error"}
+    if status == "414":  # the web server refuses it before we see it
+        return {"description": DESCRIPTIONS[status], "content": {"text/html": {"schema": {"type": "string"}}}}
     return {"description": DESCRIPTIONS[status], "content": {"application/json": {"schema": schema}}}

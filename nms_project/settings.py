@@ -248,9 +248,12 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SCHEMA_PATH_PREFIX_TRIM": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    # Forms are for the browsable pages; programs send JSON.
+    "PARSER_WHITELIST": ["nms_project.parsers.BoundedJSONParser", "devices.api.rows.CSVParser"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "nms_project.openapi.errors_describe",
+        "nms_project.openapi.ids_are_numbers",
     ],
     "ENUM_NAME_OVERRIDES": {
         "DeviceStatusEnum": "devices.models.DeviceStatus",

@@ -22,6 +22,7 @@ from accounts.lockout import success_note
 from accounts.models import ApiToken, RotatedToken
 from accounts.roles import Role
 from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, session_counts, sessions_end
+from nms_project.fields import TextField
 
 MAX_TOKEN_DAYS = 366
 # Two tabs of a browser may refresh at once; later than that it is somebody else who has the token.
@@ -120,7 +121,7 @@ class ApiTokenSerializer(serializers.ModelSerializer[ApiToken]):
 
 
 class ApiTokenCreateSerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=128, help_text="What it is for.")
+    name = TextField(max_length=128, help_text="What it is for.")
     scope = serializers.ChoiceField(
         choices=Role.choices, default=Role.VIEWER, help_text="The most that can be done with it."
     )

@@ -19,6 +19,8 @@ from devices.models import (
 )
 from devices.plugins import plugin_find, plugin_ids
 from devices.transfer import Outcome as RowOutcome
+from nms_project.fields import StrictModelSerializer, TextField
+from nms_project.filters import ADDRESS_SCHEMA, MAX_ID
 from plugins.registry import Plugin
 
 
@@ -33,7 +35,7 @@ class PayloadField(serializers.Field[Any, Any, str, Any]):
         return HIDDEN
 
 
-class CredentialSerializer(serializers.ModelSerializer[CredentialProfile]):
+class CredentialSerializer(StrictModelSerializer[CredentialProfile]):
     payload = PayloadField(source="encrypted_payload", required=False, allow_null=True)
 
     class Meta:
@@ -61,6 +63,7 @@ SETTABLE = [choice for choice in DeviceStatus.choices if choice[0] != DeviceStat
 IMMUTABLE = ("credential_profile", "discovery_profile")
 
 
+@extend_schema_field(ADDRESS_SCHEMA)
 class AddressField(serializers.IPAddressField):
     """An address that means the same on every machine: none with a scope, such as fe80::1%eth0."""
 
@@ -70,28 +73,32 @@ class AddressField(serializers.IPAddressField):
         return str(super().to_internal_value(data))
 
 
-class DeviceSerializer(serializers.ModelSerializer[Device]):
-    hostname = serializers.CharField(max_length=255, required=False)
+class DeviceSerializer(StrictModelSerializer[Device]):
+    hostname = TextField(max_length=255, required=False)
     ip_address = AddressField()
-    plugin_id = serializers.CharField(max_length=32, required=False)
+    plugin_id = TextField(max_length=32, required=False)
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
     credential_profile_id = serializers.PrimaryKeyRelatedField(
         source="credential_profile",
         queryset=CredentialProfile.objects.all(),
-        pk_field=serializers.IntegerField(),
+        pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
     )
     discovery_profile_id = serializers.PrimaryKeyRelatedField(
         source="discovery_profile",
         # By name: discovery stands above devices, which must not import it.
         queryset=apps.get_model("discovery", "DiscoveryProfile")._default_manager.all(),
-        pk_field=serializers.IntegerField(),
+        pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
         required=False,
         allow_null=True,
     )
     status = serializers.ChoiceField(choices=SETTABLE, required=False)
-    last_polled_at = serializers.DateTimeField(source="poll_state.last_polled_at", read_only=True)
+    last_polled_at = serializers.DateTimeField(
+        source="poll_state.last_polled_at", read_only=True, allow_null=True
+    )
     last_verdict = serializers.CharField(source="poll_state.last_verdict", read_only=True)
-    next_poll_at = serializers.DateTimeField(source="poll_state.next_poll_at", read_only=True)
+    next_poll_at = serializers.DateTimeField(
+        source="poll_state.next_poll_at", read_only=True, allow_null=True
+    )
 
     class Meta:
         model = Device
@@ -192,9 +199,6 @@ class ProvisionSerializer(serializers.Serializer[Any]):
 class ProvisionedSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
     device_id = serializers.IntegerField()
-
-
-MAX_ID = 2**63 - 1
 
 
 class DeviceIdsField(serializers.ListField):

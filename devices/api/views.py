@@ -33,7 +33,7 @@ from devices.api.serializers import (
 )
 from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
-from nms_project.filters import AddressFilter, IdFilter, IntegerFilter
+from nms_project.filters import AddressFilter, IdFilter, IntegerFilter, YesOrNoFilter
 from nms_project.parsers import BoundedJSONParser
 from nms_project.tables import csv_download
 
@@ -70,6 +70,14 @@ class PluginViewSet(ViewSet):
         return Response(PluginSerializer(plugin).data)
 
 
+class DeletionFilter(filters.FilterSet):
+    finished_at__isnull = YesOrNoFilter("finished_at", "isnull")
+
+    class Meta:
+        model = Deletion
+        fields: ClassVar[list[str]] = []
+
+
 class DeletionViewSet(ReadOnlyModelViewSet[Deletion]):
     """Deleted devices, and how far the erasing of their history has come."""
 
@@ -77,7 +85,7 @@ class DeletionViewSet(ReadOnlyModelViewSet[Deletion]):
     serializer_class = DeletionSerializer
     lookup_field = "device_id"
     lookup_value_regex = r"\d{1,18}"
-    filterset_fields: ClassVar = {"finished_at": ["isnull"]}
+    filterset_class = DeletionFilter
     search_fields = ("hostname", "ip_address")
     ordering_fields = ("deleted_at", "finished_at", "hostname")
 
@@ -87,10 +95,11 @@ class DeviceFilter(filters.FilterSet):
     ip_address = AddressFilter()
     credential_profile_id = IdFilter()
     discovery_profile_id = IdFilter()
+    should_ping = YesOrNoFilter()
 
     class Meta:
         model = Device
-        fields = ("status", "plugin_id", "should_ping")
+        fields = ("status", "plugin_id")
 
 
 class DeviceViewSet(ModelViewSet[Device]):

@@ -13,12 +13,14 @@ from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.services import MAX_FALLBACKS, fallbacks_check, fallbacks_set
 from discovery.targets import target_check
+from nms_project.fields import StrictModelSerializer
+from nms_project.filters import MAX_ID
 
 
 class FallbackIdsField(serializers.ListField):
     """Ids of credential profiles, in the order in which they are tried; one query for all."""
 
-    child = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+    child = serializers.IntegerField(min_value=1, max_value=MAX_ID)
 
     def to_internal_value(self, data: Any) -> list[CredentialProfile]:
         if isinstance(data, list) and len(data) > MAX_FALLBACKS:
@@ -36,11 +38,11 @@ class FallbackIdsField(serializers.ListField):
         return [fallback.credential_profile_id for fallback in data.all()]
 
 
-class DiscoveryProfileSerializer(serializers.ModelSerializer[DiscoveryProfile]):
+class DiscoveryProfileSerializer(StrictModelSerializer[DiscoveryProfile]):
     credential_profile_id = serializers.PrimaryKeyRelatedField(
         source="credential_profile",
         queryset=CredentialProfile.objects.all(),
-        pk_field=serializers.IntegerField(),
+        pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
     )
     fallback_credential_profile_ids = FallbackIdsField(source="fallback_credentials", required=False)
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)

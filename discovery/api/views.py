@@ -20,16 +20,17 @@ from discovery.api.serializers import (
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.selectors import runs_with_progress
 from discovery.services import run_start
-from nms_project.filters import IdFilter, IntegerFilter
+from nms_project.filters import IdFilter, IntegerFilter, YesOrNoFilter
 
 
 class DiscoveryProfileFilter(filters.FilterSet):
     port = IntegerFilter()
     credential_profile_id = IdFilter()
+    auto_provision = YesOrNoFilter()
 
     class Meta:
         model = DiscoveryProfile
-        fields = ("auto_provision",)
+        fields: ClassVar[list[str]] = []
 
 
 class DiscoveryRunFilter(filters.FilterSet):

@@ -6,12 +6,14 @@ from typing import Any
 
 from rest_framework import serializers
 
-from devices.api.serializers import MAX_ID, DeviceIdsField
+from devices.api.serializers import DeviceIdsField
 from metrics.export import LEVELS, Form
 from metrics.levels import RAW
 from metrics.models import Sample
 from metrics.paths import path_parse
 from metrics.series import Aggregation
+from nms_project.fields import TextField
+from nms_project.filters import MAX_ID
 
 MAX_DEVICES = 500
 MAX_LIMIT = 1_000
@@ -26,7 +28,7 @@ UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 MAX_STEP = timedelta(days=366)
 
 
-class PathField(serializers.CharField):
+class PathField(TextField):
     """A dotted path, given on as its segments."""
 
     def __init__(self, **kwargs: Any) -> None:

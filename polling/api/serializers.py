@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from metrics.api.serializers import MAX_PATHS, PathField, PlannedSerializer, RangeSerializer
+from nms_project.fields import TextField
 from polling.models import Verdict, VerdictKind
 
 HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]+")
@@ -15,7 +16,7 @@ HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa
 class CredentialTestSerializer(serializers.Serializer[Any]):
     """Where to try a credential; the port is the plugin's own where none is given."""
 
-    target = serializers.CharField(max_length=253, help_text="An address, or a host name.")
+    target = TextField(max_length=253, help_text="An address, or a host name.")
     port = serializers.IntegerField(min_value=1, max_value=65_535, required=False)
 
     def validate_target(self, value: str) -> str:

@@ -19,6 +19,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "workers": settings.NMS_WEB_PROCESSES,
             "threads": settings.NMS_WEB_THREADS,
             "timeout": 60,
+            "limit_request_line": 8_190,  # a filter by some hundred devices is a long line
             "graceful_timeout": 5,
             "loglevel": "warning",
             "preload_app": True,
