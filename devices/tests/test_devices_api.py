@@ -49,6 +49,7 @@ def test_an_active_one_is_due_at_once(api: APIClient, winrm_credential: Credenti
         ({"discovery_profile_id": 999}, "discovery_profile_id"),
         ({"status": "error"}, "status"),
         ({"hostname": "a\x00b"}, "hostname"),
+        ({"hostname": 7}, "hostname"),
         ({"hostname": "x" * 256}, "hostname"),
     ],
 )
@@ -180,12 +181,22 @@ HOSTILE = [
     {"credential_profile_id": "1e9999999"},
     {"ip_address": "abc"},
     {"page": "x"},
+    {"page_size": "x"},
+    {"page_size": "0"},
+    {"page_size": "-1"},
+    {"should_ping": "ture"},
 ]
 
 
 @pytest.mark.parametrize("query", HOSTILE)
 def test_hostile_queries_are_refused(api: APIClient, query: dict[str, str]) -> None:
     assert api.get(URL, query).status_code in (400, 404)
+
+
+def test_a_filter_left_empty_is_not_given(api: APIClient, device: Device) -> None:
+    assert api.get(URL, {"should_ping": "", "port": "", "page_size": ""}).json()["count"] == 1
+    assert api.get(URL, {"should_ping": "True"}).json()["count"] == 1
+    assert api.get(URL, {"should_ping": "false"}).json()["count"] == 0
 
 
 def test_a_zone_in_an_address_filter_is_no_bug(api: APIClient, device: Device) -> None:
