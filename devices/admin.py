@@ -4,14 +4,17 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from devices import bulk, services
 from devices.credentials import payload_encrypted_for, protocol_change_check
-from devices.models import CredentialProfile, Device, StatusChange
+from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, StatusChange
 from devices.plugins import plugin_ids
+from devices.transfer import CredentialTable, DeviceTable
 from nms_project.errors import InvalidInput
+from nms_project.transfer.admin import TableAdmin
 
 
 class CredentialForm(forms.ModelForm[CredentialProfile]):
@@ -47,7 +50,8 @@ class CredentialForm(forms.ModelForm[CredentialProfile]):
 
 
 @admin.register(CredentialProfile)
-class CredentialProfileAdmin(admin.ModelAdmin[CredentialProfile]):
+class CredentialProfileAdmin(TableAdmin):
+    table = CredentialTable()
     form = CredentialForm
     list_display = ("name", "protocol", "description", "updated_at")
     list_filter = ("protocol",)
@@ -78,8 +82,17 @@ class StatusChangeInline(admin.TabularInline[StatusChange, Device]):
         return super().get_queryset(request).select_related("device")
 
 
+class IntervalForm(ActionForm):
+    """What an action is told besides the devices; `set_interval` checks it, so that the others do without."""
+
+    polling_interval_seconds = forms.CharField(
+        required=False, label="Interval in seconds", widget=forms.NumberInput
+    )
+
+
 @admin.register(Device)
-class DeviceAdmin(admin.ModelAdmin[Device]):
+class DeviceAdmin(TableAdmin):
+    table = DeviceTable()
     list_display = (
         "hostname",
         "ip_address",
@@ -93,7 +106,8 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
     list_filter = ("status", "plugin_id", "should_ping")
     list_select_related = ("poll_state",)
     search_fields = ("hostname", "ip_address")
-    actions = ("provision", "deactivate", "forget")
+    actions = ("provision", "deactivate", "set_interval", "forget")
+    action_form = IntervalForm
     readonly_fields: ClassVar[tuple[str, ...]] = (
         "status",
         "status_reason",
@@ -153,6 +167,19 @@ class DeviceAdmin(admin.ModelAdmin[Device]):
     def provision(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         done = bulk.devices_provision(queryset.values_list("pk", flat=True), interval_seconds=None)
         self.message_user(request, f"{len(done)} device(s) are polled from now on.", messages.SUCCESS)
+
+    @admin.action(description="Set the interval", permissions=["change"])
+    def set_interval(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        sent = request.POST.get("polling_interval_seconds", "")
+        try:
+            interval = forms.IntegerField(validators=INTERVAL_VALIDATORS).clean(sent)
+        except forms.ValidationError as error:
+            self.message_user(request, f"Interval in seconds: {error.messages[0]}", messages.ERROR)
+            return
+        ids = queryset.values_list("pk", flat=True)
+        outcomes = bulk.devices_set_interval(ids, interval_seconds=interval).values()
+        done = list(outcomes).count(bulk.Outcome.CHANGED)
+        self.message_user(request, f"{done} device(s) have another interval now.", messages.SUCCESS)
 
     @admin.action(description="Forget what is remembered, such as the host key", permissions=["change"])
     def forget(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:

@@ -13,8 +13,10 @@ from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Fa
 from discovery.selectors import runs_with_progress
 from discovery.services import fallbacks_check, run_start
 from discovery.targets import target_check
+from discovery.transfer import DiscoveryProfileTable
 from nms_project.admin import ReadOnlyAdmin
 from nms_project.errors import InvalidInput
+from nms_project.transfer.admin import TableAdmin
 
 
 class DiscoveryProfileForm(forms.ModelForm[DiscoveryProfile]):
@@ -73,7 +75,8 @@ class FallbackCredentialInline(admin.TabularInline[FallbackCredential, Discovery
 
 
 @admin.register(DiscoveryProfile)
-class DiscoveryProfileAdmin(admin.ModelAdmin[DiscoveryProfile]):
+class DiscoveryProfileAdmin(TableAdmin):
+    table = DiscoveryProfileTable()
     form = DiscoveryProfileForm
     list_display = ("name", "target", "port", "credential_profile", "auto_provision", "updated_at")
     list_select_related = ("credential_profile",)

@@ -72,7 +72,7 @@ def _translate(
     """(status, message, fields, headers)"""
     match exception:
         case exceptions.ValidationError():
-            fields = _flatten(exception.detail)
+            fields = detail_flatten(exception.detail)
             return 400, _summary(fields), fields, {}
         case exceptions.APIException():
             return exception.status_code, _sentence(exception), None, _headers(exception)
@@ -110,12 +110,12 @@ def _headers(exception: exceptions.APIException) -> dict[str, str]:
     return headers
 
 
-def _flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
+def detail_flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
     """DRF's nested details as {"field.inner": [message, …]}."""
     if isinstance(detail, dict):
         flat: dict[str, list[str]] = {}
         for name, inner in detail.items():
-            flat.update(_flatten(inner, f"{prefix}.{name}" if prefix else str(name)))
+            flat.update(detail_flatten(inner, f"{prefix}.{name}" if prefix else str(name)))
         return flat
     messages = detail if isinstance(detail, list) else [detail]
     return {prefix or "non_field_errors": [str(message) for message in messages]}

@@ -249,7 +249,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX_TRIM": False,
     "COMPONENT_SPLIT_REQUEST": True,
     # Forms are for the browsable pages; programs send JSON.
-    "PARSER_WHITELIST": ["nms_project.parsers.BoundedJSONParser", "devices.api.rows.CSVParser"],
+    "PARSER_WHITELIST": ["nms_project.parsers.BoundedJSONParser", "nms_project.transfer.api.CSVParser"],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "nms_project.openapi.errors_describe",

@@ -1,4 +1,4 @@
-"""Tables that are given away: lines of CSV, and the answer that carries them."""
+"""CSV that is taken and given away: rows, lines, and the answer that carries them."""
 
 import csv
 import io
@@ -7,8 +7,31 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
-# A spreadsheet takes a cell that begins so for a formula, and names are anybody's.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from nms_project.errors import InvalidInput
+
+# A spreadsheet takes a cell that begins so for a formula, and names are anybody's. It is quoted by an
+# apostrophe, which goes again when the table is read: one that was there before is quoted too.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def csv_rows(text: str, columns: Sequence[str], max_rows: int) -> list[dict[str, Any]]:
+    """Rows of a table with a header. Empty cells count as not given. Raises InvalidInput."""
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    try:
+        unknown = [name for name in reader.fieldnames or () if name not in columns]
+        if unknown or not reader.fieldnames:
+            what = f"Unknown columns: {', '.join(map(repr, unknown))}." if unknown else "The table is empty."
+            raise InvalidInput({"header": [f"{what} The columns are {', '.join(columns)}."]})
+        rows = []
+        for row in reader:
+            if None in row:
+                raise InvalidInput({"row": [f"Line {reader.line_num} has more cells than the header."]})
+            rows.append({name: _unquoted(cell) for name, cell in row.items() if cell not in {None, ""}})
+            if len(rows) > max_rows:
+                raise InvalidInput({"rows": [f"At most {max_rows:,} rows are taken at once."]})
+    except csv.Error as error:
+        raise InvalidInput({"row": [f"Line {reader.line_num} is no CSV: {error}."]}) from None
+    return rows
 
 
 def csv_line(cells: Iterable[Any]) -> bytes:
@@ -17,9 +40,13 @@ def csv_line(cells: Iterable[Any]) -> bytes:
     return text.getvalue().encode()
 
 
-def formula_quoted(cell: str, beginnings: Sequence[str] = FORMULA) -> str:
+def formula_quoted(cell: str) -> str:
     """With an apostrophe before what would be taken for a formula."""
-    return f"'{cell}" if cell.startswith(tuple(beginnings)) else cell
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def _unquoted(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
 def csv_download(lines: Iterable[bytes], filename: str) -> StreamingHttpResponse:

@@ -18,7 +18,6 @@ from devices.models import (
     port_error,
 )
 from devices.plugins import plugin_find, plugin_ids
-from devices.transfer import Outcome as RowOutcome
 from nms_project.fields import StrictModelSerializer, TextField
 from nms_project.filters import ADDRESS_SCHEMA, MAX_ID
 from plugins.registry import Plugin
@@ -40,7 +39,15 @@ class CredentialSerializer(StrictModelSerializer[CredentialProfile]):
 
     class Meta:
         model = CredentialProfile
-        fields = ("id", "name", "description", "protocol", "payload", "created_at", "updated_at")
+        fields: tuple[str, ...] = (
+            "id",
+            "name",
+            "description",
+            "protocol",
+            "payload",
+            "created_at",
+            "updated_at",
+        )
         # Uniqueness is the database's to judge, as a 409: a look before the write would race.
         extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": []}}
 
@@ -228,38 +235,35 @@ class BulkDoneSerializer(serializers.Serializer[Any]):
     results = BulkOutcomeSerializer(many=True, help_text="In the order asked for, each device once.")
 
 
-class DeviceRowSerializer(serializers.Serializer[Any]):
-    """A row of an import. The credential profile goes by its name, since ids differ between installations.
-
-    `profiles` in the context has them all: ten thousand rows must not be as many queries.
+class ProfileNameField(TextField):
+    """A credential profile by its name, since ids differ between installations. `profiles` in the context has
+    them all: ten thousand rows must not be as many queries.
     """
 
-    hostname = serializers.CharField(max_length=255, required=False, help_text="Default: the address.")
+    def to_internal_value(self, data: Any) -> CredentialProfile:  # type: ignore[override]  # it gives on the profile
+        name = super().to_internal_value(data)
+        profile = self.context["profiles"].get(name)
+        if not isinstance(profile, CredentialProfile):
+            raise serializers.ValidationError(f"There is no credential profile {name!r}.")
+        return profile
+
+
+class DeviceRowSerializer(serializers.Serializer[Any]):
+    """A row of a table of devices."""
+
+    hostname = TextField(max_length=255, required=False, help_text="Default: the address.")
     ip_address = AddressField()
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
-    plugin_id = serializers.CharField(max_length=32, required=False, help_text="Default: the profile's.")
-    credential_profile = serializers.CharField(help_text="Its name.")
+    plugin_id = TextField(max_length=32, required=False, help_text="Default: the profile's.")
+    credential_profile = ProfileNameField(help_text="Its name.")
     polling_interval_seconds = serializers.IntegerField(required=False, validators=INTERVAL_VALIDATORS)
     should_ping = serializers.BooleanField(required=False)
     status = serializers.ChoiceField(
         choices=SETTABLE, required=False, help_text="active: polled from now on. Default: discovered."
     )
 
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = (
-            [str(name)[:64] for name in data if name not in self.fields] if isinstance(data, dict) else []
-        )
-        if unknown:
-            raise serializers.ValidationError({name: ["There is no such column."] for name in unknown})
-        return super().to_internal_value(data)
-
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        name = attrs["credential_profile"]
-        profile = self.context["profiles"].get(name)
-        if profile is None:
-            message = f"There is no credential profile {name!r}."
-            raise serializers.ValidationError({"credential_profile": [message]})
-        attrs["credential_profile"] = profile
+        profile = attrs["credential_profile"]
         attrs.setdefault("plugin_id", profile.protocol)
         attrs.setdefault("hostname", attrs["ip_address"])
         plugin = plugin_find(attrs["plugin_id"])
@@ -271,23 +275,18 @@ class DeviceRowSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class RowReportSerializer(serializers.Serializer[Any]):
-    line = serializers.IntegerField(help_text="From 1 on, without the header.")
-    outcome = serializers.ChoiceField(choices=RowOutcome.choices)
-    device_id = serializers.IntegerField(allow_null=True)
-    errors = serializers.DictField(  # type: ignore[assignment]  # a field, whatever else has the name
-        child=serializers.ListField(child=serializers.CharField())
-    )
+class CredentialRowSerializer(CredentialSerializer):
+    """A row of a table of credential profiles; `names` in the context are those that are there."""
 
+    class Meta(CredentialSerializer.Meta):
+        fields = ("name", "description", "protocol", "payload")
 
-class ImportQuerySerializer(serializers.Serializer[Any]):
-    dry_run = serializers.BooleanField(default=False, help_text="Report what would be done, and do nothing.")
-    all_or_nothing = serializers.BooleanField(default=False, help_text="One wrong row leaves all undone.")
-
-
-class ImportReportSerializer(serializers.Serializer[Any]):
-    counts = serializers.DictField(child=serializers.IntegerField(), help_text="Rows by outcome.")
-    rows = RowReportSerializer(many=True)
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """One that is there keeps all it has, so an export can go in again without its secrets."""
+        name = data.get("name") if isinstance(data, dict) else None
+        if isinstance(name, str) and name in self.context["names"]:
+            return {"name": name}
+        return super().run_validation(data)
 
 
 class DeletionSerializer(serializers.ModelSerializer[Deletion]):

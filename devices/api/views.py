@@ -1,12 +1,9 @@
 """Endpoints of credential profiles and devices."""
 
-from collections import Counter
-from dataclasses import asdict
 from typing import Any, ClassVar
 
-from django.http import Http404, StreamingHttpResponse
+from django.http import Http404
 from django_filters import rest_framework as filters
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -14,38 +11,45 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
 
 from accounts.permissions import A_LOGIN
-from devices import bulk, services, transfer
-from devices.api.rows import CSVParser, rows_check
+from devices import bulk, services
 from devices.api.serializers import (
     BulkDoneSerializer,
     BulkIntervalSerializer,
     BulkProvisionSerializer,
     BulkSerializer,
+    CredentialRowSerializer,
     CredentialSerializer,
     DeletionSerializer,
     DeviceRowSerializer,
     DeviceSerializer,
-    ImportQuerySerializer,
-    ImportReportSerializer,
     PluginSerializer,
     ProvisionedSerializer,
     ProvisionSerializer,
 )
 from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
+from devices.transfer import CredentialTable, DeviceTable
 from nms_project.filters import AddressFilter, IdFilter, IntegerFilter, YesOrNoFilter
-from nms_project.parsers import BoundedJSONParser
-from nms_project.tables import csv_download
+from nms_project.transfer.api import TableViews, table_schema
+
+DEVICE_TABLE, CREDENTIAL_TABLE = DeviceTable(), CredentialTable()
 
 
-class CredentialViewSet(ModelViewSet[CredentialProfile]):
+@table_schema(CREDENTIAL_TABLE, CredentialRowSerializer)
+class CredentialViewSet(TableViews, ModelViewSet[CredentialProfile]):
     """Secrets for the protocols. A payload can be written, never read back."""
+
+    table = CREDENTIAL_TABLE
 
     queryset = CredentialProfile.objects.all()
     serializer_class = CredentialSerializer
     filterset_fields = ("protocol", "name")
     search_fields = ("name", "description")
     ordering_fields = ("id", "name", "protocol", "created_at", "updated_at")
+    action_needs: ClassVar = {
+        "export_table": "devices.view_credentialprofile",
+        "import_table": "devices.add_credentialprofile",
+    }
 
 
 class PluginViewSet(ViewSet):
@@ -102,8 +106,11 @@ class DeviceFilter(filters.FilterSet):
         fields = ("status", "plugin_id")
 
 
-class DeviceViewSet(ModelViewSet[Device]):
+@table_schema(DEVICE_TABLE, DeviceRowSerializer)
+class DeviceViewSet(TableViews, ModelViewSet[Device]):
     """Monitored hosts."""
+
+    table = DEVICE_TABLE
 
     queryset = Device.objects.select_related("poll_state")
     serializer_class = DeviceSerializer
@@ -178,45 +185,6 @@ class DeviceViewSet(ModelViewSet[Device]):
     def delete_many(self, request: Request) -> Response:
         """Deletes devices; their history is erased in the background."""
         return _outcomes(bulk.devices_delete(_validated(BulkSerializer, request)["device_ids"]))
-
-    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
-    @action(detail=False, url_path="export", url_name="export")
-    def export_table(self, request: Request) -> StreamingHttpResponse:
-        """The devices of the same filters as CSV, which can be imported again."""
-        lines = transfer.csv_lines(self.filter_queryset(self.get_queryset()))
-        return csv_download(lines, "devices.csv")
-
-    @extend_schema(
-        request={
-            "application/json": DeviceRowSerializer(many=True),
-            "text/csv": {
-                "type": "string",
-                "description": f"A header and rows: {', '.join(transfer.COLUMNS)}.",
-            },
-        },
-        parameters=[ImportQuerySerializer],
-        responses=ImportReportSerializer,
-    )
-    @action(
-        detail=False,
-        methods=["post"],
-        url_path="import",
-        url_name="import",
-        parser_classes=[BoundedJSONParser, CSVParser],
-    )
-    def import_table(self, request: Request) -> Response:
-        """Adds devices from CSV or a JSON list, with a report for each row; what is there keeps its
-        settings.
-        """
-        options = ImportQuerySerializer(data=request.query_params)
-        options.is_valid(raise_exception=True)
-        reports = transfer.devices_import(
-            rows_check(request.data),
-            is_dry_run=options.validated_data["dry_run"],
-            is_all_or_nothing=options.validated_data["all_or_nothing"],
-        )
-        counts = Counter(report.outcome.value for report in reports)
-        return Response({"counts": counts, "rows": [asdict(report) for report in reports]})
 
 
 def _validated(form: type[BulkSerializer], request: Request) -> dict[str, Any]:

@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
@@ -103,3 +106,57 @@ def test_actions_deactivate_and_provision(admin_client: Client, device: Device) 
     admin_client.post(path, {"action": "provision", "_selected_action": [device.pk]})
     device.refresh_from_db()
     assert device.status == DeviceStatus.ACTIVE
+
+
+CHANGELIST = "/admin/devices/device/"
+
+
+def upload(table: str, **fields: str) -> dict[str, Any]:
+    return {"file": SimpleUploadedFile("devices.csv", table.encode()), **fields}
+
+
+def test_a_table_is_tried_then_imported(admin_client: Client, winrm_credential: CredentialProfile) -> None:
+    table = "ip_address,credential_profile\n10.0.0.1,Windows\n10.0.0.2,Unknown\n"
+    page = admin_client.post(f"{CHANGELIST}import/", upload(table, dry_run="on")).content.decode()
+    assert "What would be done" in page
+    assert "There is no credential profile &#x27;Unknown&#x27;." in page
+    assert not Device.objects.exists()
+    page = admin_client.post(f"{CHANGELIST}import/", upload(table)).content.decode()
+    assert "What was done: 1 created; 1 failed" in " ".join(page.split())
+    assert Device.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "words"), [("a,b\n", "Unknown columns"), ("\udcff", "Is no UTF-8"), ("", "empty")]
+)
+def test_what_is_no_table_is_said_beside_the_file(admin_client: Client, table: str, words: str) -> None:
+    file = SimpleUploadedFile("t.csv", table.encode(errors="surrogateescape"))
+    page = admin_client.post(f"{CHANGELIST}import/", {"file": file})
+    assert page.status_code == 200
+    assert words in page.content.decode()
+
+
+def test_the_list_exports_what_it_shows(admin_client: Client, device: Device, ping_device: Device) -> None:
+    page = admin_client.get(CHANGELIST, {"plugin_id": "icmp"}).content.decode()
+    assert f'href="{CHANGELIST}export/?plugin_id=icmp"' in page
+    assert f'href="{CHANGELIST}import/"' in page
+    table = admin_client.get(f"{CHANGELIST}export/", {"plugin_id": "icmp"}).getvalue().decode()
+    assert [line.split(",")[0] for line in table.splitlines()] == ["hostname", "127.21.0.1"]
+
+
+def test_a_viewer_exports_and_does_not_import(client: Client, device: Device) -> None:
+    viewer = get_user_model().objects.create_user("v", password="a long enough password", is_staff=True)
+    viewer.groups.add(Group.objects.get(name="viewer"))
+    client.force_login(viewer)
+    assert "Import CSV" not in client.get(CHANGELIST).content.decode()
+    assert client.get(f"{CHANGELIST}import/").status_code == 403
+    assert client.get(f"{CHANGELIST}export/").status_code == 200
+
+
+@pytest.mark.parametrize(("sent", "stored"), [("300", 300), ("5", 60), ("", 60), ("x", 60)])
+def test_the_interval_of_many_is_set(admin_client: Client, device: Device, sent: str, stored: int) -> None:
+    fields = {"action": "set_interval", "_selected_action": device.pk, "polling_interval_seconds": sent}
+    page = admin_client.post(CHANGELIST, fields, follow=True).content.decode()
+    assert ("Interval in seconds: " in page) == (stored == 60)
+    device.refresh_from_db()
+    assert device.polling_interval_seconds == stored

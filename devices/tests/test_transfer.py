@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from devices.models import CredentialProfile, Device, PollState
-from devices.transfer import COLUMNS, csv_rows
+from devices.transfer import DeviceTable
 from nms_project.errors import InvalidInput
+from nms_project.tables import csv_rows
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/devices"
+COLUMNS = DeviceTable.columns
 HEADER = ",".join(COLUMNS)
 
 
@@ -46,8 +48,8 @@ def test_each_row_has_its_report(api: APIClient, winrm_credential: CredentialPro
     rows = answer.json()["rows"]
     assert answer.json()["counts"] == {"created": 2, "failed": 2, "exists": 1}
     assert list(rows[2]["errors"]) == ["ip_address"]
-    assert list(rows[3]["errors"]) == ["polling_interval_seconds"]
-    assert rows[4]["device_id"] == rows[0]["device_id"]
+    assert list(rows[3]["errors"]) == ["credential_profile", "polling_interval_seconds"]
+    assert rows[4]["id"] == rows[0]["id"]
     one, two = Device.objects.order_by("ip_address")
     assert (one.hostname, one.port, one.status, one.polling_interval_seconds) == ("web-1", 5985, "active", 60)
     assert (two.hostname, two.port, two.should_ping, two.status) == ("10.0.0.2", 5986, False, "discovered")
@@ -78,7 +80,7 @@ def test_all_or_nothing(api: APIClient, winrm_credential: CredentialProfile) -> 
 def test_what_is_there_keeps_its_settings(api: APIClient, device: Device) -> None:
     row = {"ip_address": "127.20.0.1", "hostname": "other", "credential_profile": "Windows"}
     (report,) = post(api, [row]).json()["rows"]
-    assert (report["outcome"], report["device_id"]) == ("exists", device.pk)
+    assert (report["outcome"], report["id"]) == ("exists", device.pk)
     device.refresh_from_db()
     assert device.hostname == "win-1"
 
@@ -180,7 +182,7 @@ def test_too_many_rows_are_refused(api: APIClient) -> None:
 )
 def test_any_text_is_a_table_or_refused(text: str) -> None:
     with suppress(InvalidInput):
-        assert all(set(row) <= set(COLUMNS) for row in csv_rows(text))
+        assert all(set(row) <= set(COLUMNS) for row in csv_rows(text, COLUMNS, 20))
 
 
 def test_any_bytes_are_no_bug(api: APIClient) -> None:

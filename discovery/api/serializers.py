@@ -6,13 +6,14 @@ from django.conf import settings
 from django.db import transaction
 from rest_framework import serializers
 
-from devices.api.serializers import port_check
+from devices.api.serializers import ProfileNameField, port_check
 from devices.models import CredentialProfile
 from devices.plugins import plugin_find
 from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.services import MAX_FALLBACKS, fallbacks_check, fallbacks_set
 from discovery.targets import target_check
+from nms_project.errors import InvalidInput
 from nms_project.fields import StrictModelSerializer
 from nms_project.filters import MAX_ID
 
@@ -38,33 +39,16 @@ class FallbackIdsField(serializers.ListField):
         return [fallback.credential_profile_id for fallback in data.all()]
 
 
-class DiscoveryProfileSerializer(StrictModelSerializer[DiscoveryProfile]):
-    credential_profile_id = serializers.PrimaryKeyRelatedField(
-        source="credential_profile",
-        queryset=CredentialProfile.objects.all(),
-        pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
-    )
-    fallback_credential_profile_ids = FallbackIdsField(source="fallback_credentials", required=False)
+class DiscoveryProfileRules(StrictModelSerializer[DiscoveryProfile]):
+    """What holds for a discovery profile however its credential profiles are named."""
+
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
 
     class Meta:
         model = DiscoveryProfile
-        fields = (
-            "id",
-            "name",
-            "target",
-            "port",
-            "credential_profile_id",
-            "fallback_credential_profile_ids",
-            "ping_first",
-            "auto_provision",
-            "polling_interval_seconds",
-            "created_at",
-            "updated_at",
-        )
-        extra_kwargs: ClassVar[dict[str, Any]] = {
-            "name": {"validators": []}
-        }  # a taken name is the database's to find, as a 409
+        fields: tuple[str, ...] = ("name", "target", "port")
+        # A taken name is the database's to find, as a 409.
+        extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": []}}
 
     def validate_target(self, value: str) -> str:
         target_check(value, settings.NMS_MAX_TARGETS)
@@ -98,6 +82,67 @@ class DiscoveryProfileSerializer(StrictModelSerializer[DiscoveryProfile]):
         if fallbacks is not None:
             fallbacks_set(profile, fallbacks)
         return profile
+
+
+class DiscoveryProfileSerializer(DiscoveryProfileRules):
+    credential_profile_id = serializers.PrimaryKeyRelatedField(
+        source="credential_profile",
+        queryset=CredentialProfile.objects.all(),
+        pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
+    )
+    fallback_credential_profile_ids = FallbackIdsField(source="fallback_credentials", required=False)
+
+    class Meta(DiscoveryProfileRules.Meta):
+        fields = (
+            "id",
+            "name",
+            "target",
+            "port",
+            "credential_profile_id",
+            "fallback_credential_profile_ids",
+            "ping_first",
+            "auto_provision",
+            "polling_interval_seconds",
+            "created_at",
+            "updated_at",
+        )
+
+
+class ProfileNamesField(serializers.ListField):
+    """Names of credential profiles: a list, or a text with one in each line, as a cell of a table has it."""
+
+    child = ProfileNameField()
+
+    def to_internal_value(self, data: Any) -> list[CredentialProfile]:
+        return list(super().to_internal_value(data.splitlines() if isinstance(data, str) else data))
+
+
+class DiscoveryRowSerializer(DiscoveryProfileRules):
+    """A row of a table of discovery profiles, with credential profiles by their names."""
+
+    credential_profile = ProfileNameField(help_text="Its name.")
+    fallback_credential_profiles = ProfileNamesField(
+        source="fallback_credentials", required=False, help_text="Names; in a cell, one in each line."
+    )
+
+    class Meta(DiscoveryProfileRules.Meta):
+        fields = (
+            "name",
+            "target",
+            "port",
+            "credential_profile",
+            "fallback_credential_profiles",
+            "ping_first",
+            "auto_provision",
+            "polling_interval_seconds",
+        )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return super().validate(attrs)
+        except InvalidInput as error:  # of the ids that a row has names for
+            wrong = {name.replace("profile_ids", "profiles"): texts for name, texts in error.fields.items()}
+            raise InvalidInput(wrong) from None
 
 
 class DiscoveryRunSerializer(serializers.ModelSerializer[DiscoveryRun]):

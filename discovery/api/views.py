@@ -14,13 +14,16 @@ from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 from discovery.api.serializers import (
     DiscoveryProfileSerializer,
     DiscoveryResultSerializer,
+    DiscoveryRowSerializer,
     DiscoveryRunSerializer,
     RunStartedSerializer,
 )
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.selectors import runs_with_progress
 from discovery.services import run_start
+from discovery.transfer import DiscoveryProfileTable
 from nms_project.filters import IdFilter, IntegerFilter, YesOrNoFilter
+from nms_project.transfer.api import TableViews, table_schema
 
 
 class DiscoveryProfileFilter(filters.FilterSet):
@@ -41,15 +44,25 @@ class DiscoveryRunFilter(filters.FilterSet):
         fields = ("status",)
 
 
-class DiscoveryProfileViewSet(ModelViewSet[DiscoveryProfile]):
+PROFILE_TABLE = DiscoveryProfileTable()
+
+
+@table_schema(PROFILE_TABLE, DiscoveryRowSerializer)
+class DiscoveryProfileViewSet(TableViews, ModelViewSet[DiscoveryProfile]):
     """What to look for, where, and what becomes of it."""
+
+    table = PROFILE_TABLE
 
     queryset = DiscoveryProfile.objects.prefetch_related("fallback_credentials")
     serializer_class = DiscoveryProfileSerializer
     filterset_class = DiscoveryProfileFilter
     search_fields = ("name", "target")
     ordering_fields = ("id", "name", "created_at", "updated_at")
-    action_needs: ClassVar = {"run": "discovery.add_discoveryrun"}
+    action_needs: ClassVar = {
+        "run": "discovery.add_discoveryrun",
+        "export_table": "discovery.view_discoveryprofile",
+        "import_table": "discovery.add_discoveryprofile",
+    }
 
     @extend_schema(request=None, responses={202: RunStartedSerializer})
     @action(detail=True, methods=["post"])

@@ -1,0 +1,62 @@
+"""Import and export of credential profiles: no secret comes out, a new name needs one to go in."""
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import AuditEntry
+from devices.crypto import payload_decrypt
+from devices.models import CredentialProfile
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/credentials"
+
+
+def outcomes(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.content
+    return [row["outcome"] for row in answer.json()["rows"]]
+
+
+def exported(api: APIClient) -> str:
+    return str(api.get(f"{URL}/export").getvalue().decode())
+
+
+def test_no_secret_comes_out_and_the_same_table_changes_nothing(
+    api: APIClient, winrm_credential: CredentialProfile
+) -> None:
+    table = exported(api)
+    assert table == "name,description,protocol\nWindows,,winrm\n"
+    answer = api.generic("POST", f"{URL}/import", table, content_type="text/csv")
+    assert outcomes(answer) == ["exists"]
+    winrm_credential.refresh_from_db()
+    assert payload_decrypt(winrm_credential.encrypted_payload)["password"] == "s3cret-of-winrm"
+
+
+def test_a_new_name_needs_its_payload_and_is_stored_encrypted(api: APIClient) -> None:
+    rows = [
+        {"name": "ping", "protocol": "icmp"},
+        {"name": "none", "protocol": "winrm"},
+        {"name": "wrong", "protocol": "winrm", "payload": {"username": "hunter2"}},
+        {"name": "text", "protocol": "winrm", "payload": '{"username": "u", "password": "p4ss"}'},
+        {"name": "text", "protocol": "winrm", "payload": {"username": "u", "password": "other"}},
+        {"name": "unknown", "protocol": "telnet", "payload": {}},
+        {"name": ["x"], "protocol": "icmp"},
+    ]
+    answer = api.post(f"{URL}/import", rows)
+    assert outcomes(answer) == ["created", "failed", "failed", "created", "exists", "failed", "failed"]
+    assert "hunter2" not in answer.content.decode()
+    reports = answer.json()["rows"]
+    assert reports[1]["errors"] == {"payload": ["A new credential needs its payload."]}
+    assert list(reports[5]["errors"]) == ["protocol"]
+    stored = CredentialProfile.objects.get(name="text").encrypted_payload
+    assert payload_decrypt(stored)["password"] == "p4ss"
+    made = AuditEntry.objects.filter(object_type="credential profile", action="create").latest("id")
+    assert stored not in str(made.after)
+
+
+def test_all_or_nothing_and_a_dry_run_make_none(api: APIClient) -> None:
+    rows = [{"name": "ping", "protocol": "icmp"}, {"name": "none", "protocol": "winrm"}]
+    assert outcomes(api.post(f"{URL}/import?all_or_nothing=true", rows)) == ["not_done", "failed"]
+    assert outcomes(api.post(f"{URL}/import?dry_run=true", rows)) == ["created", "failed"]
+    assert not CredentialProfile.objects.exists()
