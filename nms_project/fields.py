@@ -17,9 +17,19 @@ class TextField(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class YesOrNoField(serializers.BooleanField):
+    """A JSON boolean, or a word for one as forms and tables have it. DRF's takes the numbers 0 and 1 too."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool | str):
+            self.fail("invalid", input=data)
+        return bool(super().to_internal_value(data))
+
+
 class StrictModelSerializer(serializers.ModelSerializer[Row]):
     serializer_field_mapping: ClassVar = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.CharField: TextField,
         models.TextField: TextField,
+        models.BooleanField: YesOrNoField,
     }

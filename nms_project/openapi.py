@@ -1,6 +1,10 @@
 """What OpenAPI says of errors: the one shape they all have, at every operation that can answer with them."""
 
+import json
+from pathlib import Path
 from typing import Any
+
+EXAMPLES = Path(__file__).with_name("api_examples.json")
 
 ERROR: dict[str, Any] = {
     "type": "object",
@@ -53,6 +57,25 @@ def errors_describe(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 for status in ALWAYS if method == "get" else (*ALWAYS, *WRITING):
                     operation["responses"].setdefault(status, _response(status))
     return result
+
+
+def examples_add(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A postprocessing hook: what a running server was sent and answered, by operation."""
+    examples = json.loads(EXAMPLES.read_text())
+    for path in result["paths"].values():
+        for method, operation in path.items():
+            if method in METHODS:
+                _example_add(operation, **examples.get(operation["operationId"], {}))
+    return result
+
+
+def _example_add(operation: dict[str, Any], request: Any = None, response: Any = None) -> None:
+    if request is not None:
+        operation["requestBody"]["content"]["application/json"]["example"] = request
+    good = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+    contents = [content for answer in good for content in answer.get("content", {}).values()]
+    if response is not None and contents:
+        contents[0]["example"] = response
 
 
 def ids_are_numbers(result: dict[str, Any], **_: Any) -> dict[str, Any]:

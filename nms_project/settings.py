@@ -254,6 +254,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "nms_project.openapi.errors_describe",
         "nms_project.openapi.ids_are_numbers",
+        "nms_project.openapi.examples_add",
     ],
     "ENUM_NAME_OVERRIDES": {
         "DeviceStatusEnum": "devices.models.DeviceStatus",

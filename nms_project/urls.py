@@ -6,13 +6,12 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework_simplejwt.views import (
     TokenBlacklistView,
-    TokenObtainPairView,
     TokenRefreshView,
     TokenVerifyView,
 )
 
 from accounts.api.audit import AuditViewSet
-from accounts.api.views import ApiTokenViewSet, LoginView, LogoutEverywhereView, MeView
+from accounts.api.views import ApiTokenViewSet, LoginView, LogoutEverywhereView, MeView, TokenPairView
 from devices.api.views import CredentialViewSet, DeletionViewSet, DeviceViewSet, PluginViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import (
@@ -48,7 +47,7 @@ router.register("deletions", DeletionViewSet, basename="deletion")
 router.register("devices", DeviceViewSet, basename="device")
 
 api: list[URLPattern | URLResolver] = [
-    re_path(r"^auth/token/?$", TokenObtainPairView.as_view(), name="token"),
+    re_path(r"^auth/token/?$", TokenPairView.as_view(), name="token"),
     re_path(r"^auth/token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
     re_path(r"^auth/token/blacklist/?$", TokenBlacklistView.as_view(), name="token-blacklist"),
     re_path(r"^auth/token/verify/?$", TokenVerifyView.as_view(), name="token-verify"),

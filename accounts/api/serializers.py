@@ -51,6 +51,11 @@ class TokenSerializer(serializers.Serializer[Any]):
     token = serializers.CharField()
 
 
+class TokenPairSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField(help_text="Sent with each request.")
+    refresh = serializers.CharField(help_text="Used once, for the next pair.")
+
+
 class RefreshSerializer(TokenRefreshSerializer):
     """SimpleJWT's, with each refresh token good for once: one that comes back ends all sessions of its user,
     since either its owner or a thief has used it before.

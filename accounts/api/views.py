@@ -6,13 +6,14 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
+from rest_framework_simplejwt.views import TokenObtainPairView
 
 from accounts.api.serializers import (
     ApiTokenCreateSerializer,
@@ -20,6 +21,7 @@ from accounts.api.serializers import (
     ApiTokenSerializer,
     LoginSerializer,
     MeSerializer,
+    TokenPairSerializer,
     TokenSerializer,
 )
 from accounts.models import ApiToken
@@ -44,6 +46,11 @@ class LoginView(APIView):
         form = LoginSerializer(data=request.data, context={"request": request})
         form.is_valid(raise_exception=True)
         return Response({"token": form.validated_data["access"]})
+
+
+@extend_schema_view(post=extend_schema(responses={200: TokenPairSerializer}))
+class TokenPairView(TokenObtainPairView):
+    """A user name and a password for an access token and a refresh token."""
 
 
 class MeView(APIView):

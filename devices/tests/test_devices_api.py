@@ -50,6 +50,7 @@ def test_an_active_one_is_due_at_once(api: APIClient, winrm_credential: Credenti
         ({"status": "error"}, "status"),
         ({"hostname": "a\x00b"}, "hostname"),
         ({"hostname": 7}, "hostname"),
+        ({"should_ping": 1}, "should_ping"),
         ({"hostname": "x" * 256}, "hostname"),
     ],
 )

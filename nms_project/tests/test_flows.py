@@ -1,5 +1,7 @@
 """Flows over all apps in a live installation: from nothing to a metric, and through outages."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from nms_project.stack.live import LiveStack, live_stack, wait_until
+from nms_project.stack.live import ROOT, LiveStack, live_stack, wait_until
 from plugins.lab.snmp_agent import PORT as SNMP_PORT
 from plugins.lab.snmp_agent import Agent
 from plugins.lab.ssh_server import PORT as SSH_PORT
@@ -60,45 +62,56 @@ def _clean(stack: LiveStack, simulator: Simulator) -> Iterator[None]:
     stack.sql("TRUNCATE polling_verdict, metrics_sample")
 
 
+def walk(stack: LiveStack, heading: str) -> dict[str, Any]:
+    """Runs the program below `heading` of docs/api.md on this installation; what it leaves behind."""
+    text = (ROOT / "docs" / "api.md").read_text().split(heading)[1]
+    program = text.split("```python\n")[1].split("```")[0]
+    for documented, here in (
+        ("http://localhost:8000", stack.client.base_url),
+        ("10.1.0.0/24, !10.1.0.1", "127.60.1.1-20"),
+        ('"password": "…"', f'"password": "{HOST_PASSWORD}"'),
+    ):
+        assert documented in program
+        program = program.replace(documented, here)
+    left: dict[str, Any] = {"password": stack.password}
+    exec(compile(program, heading, "exec"), left)
+    return left
+
+
 def test_from_nothing_to_a_metric_with_requests_alone(stack: LiveStack) -> None:
-    base = stack.client.base_url
-    api = requests.Session()
-    token = api.post(
-        f"{base}/login", json={"username": "admin", "password": stack.password}, timeout=9
-    ).json()
-    api.headers["Authorization"] = f"Bearer {token['token']}"
-
-    def post(path: str, body: Any = None) -> Any:
-        answer = api.post(f"{base}/api/v1/{path}", json=body, timeout=9)
-        assert answer.ok, answer.text
-        return answer.json()
-
-    payload = f'{{"username": "monitor", "password": "{HOST_PASSWORD}"}}'
-    credential = post("credentials", {"name": "w", "protocol": "winrm", "payload": payload})
-    profile = post(
-        "discovery_profiles",
-        {
-            "name": "p",
-            "target": "127.60.1.1-20",
-            "credential_profile_id": credential["id"],
-            "auto_provision": True,
-        },
-    )
-    run_id = post(f"discovery_profiles/{profile['id']}/run")["run_id"]
-    wait_until(
-        lambda: api.get(f"{base}/api/v1/discovery_runs/{run_id}", timeout=9).json()["status"] == "done", 40
-    )
-    run = api.get(f"{base}/api/v1/discovery_runs/{run_id}", timeout=9).json()
+    left = walk(stack, "## From nothing to a metric")
+    left["api"].close()
+    run = left["run"]
     assert (run["total"], run["found"], run["created"], run["failed"]) == (20, 20, 20, 0)
-    devices = api.get(f"{base}/api/v1/devices", timeout=9).json()["results"]
-    ids = [device["id"] for device in devices]
+    ids = [device["id"] for device in left["devices"]]
 
     def totals() -> list[Any]:
-        answer = post("metrics", {"device_ids": ids, "path": "cpu.total"})
+        answer = stack.client.post("metrics", {"device_ids": ids, "path": "cpu.total"})
         return [series["results"][0]["value"] for series in answer if series["results"]]
 
     wait_until(lambda: len(totals()) == 20, 40)
     assert all(0 <= value <= 100 for value in totals())
+
+
+def test_from_nothing_to_a_metric_with_a_generated_client(
+    stack: LiveStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    description = tmp_path / "schema.json"
+    schema = requests.get(f"{stack.client.base_url}/api/v1/schema?format=json", timeout=30)
+    description.write_bytes(schema.content)
+    generator = str(Path(sys.executable).with_name("openapi-python-client"))
+    where = ("--path", str(description), "--output-path", str(tmp_path / "nms_client"))
+    made = subprocess.run([generator, "generate", "--meta", "none", *where], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    # Tables as CSV are for other tools: the generator knows JSON, which is taken as well.
+    unknown = made.stderr.count("Unsupported content type text/csv")
+    assert made.stderr.count("WARNING parsing") == unknown == 3, made.stderr
+    monkeypatch.syspath_prepend(tmp_path)
+    left = walk(stack, "### With a client made from the description")
+    left["api"].get_httpx_client().close()
+    assert (left["run"].status.value, left["run"].found) == ("done", 20)
+    assert sorted(series.device_id for series in left["answer"]) == sorted(one.id for one in left["devices"])
+    assert len(left["devices"]) == 20
 
 
 def test_a_device_deleted_while_its_poll_is_in_flight(stack: LiveStack, simulator: Simulator) -> None:
