@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system daemons demo run test check format bench bench-history lock clean
+.PHONY: help setup system daemons demo run test check format bench bench-api bench-history lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ format: setup  ## Format the code and mend what the linter can
 
 bench: setup daemons  ## Measure against the budgets; tables here, JSON in bench/results/ (ARGS name single benchmarks)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-api: setup  ## Measure lists of 50 of 100,000 devices beside 50 clients
+	@$(BIN)/python -m bench api
 
 bench-history: setup  ## Measure reading and writing beside 30 days of history (minutes, 40 GB of disk)
 	@$(BIN)/python -m bench history

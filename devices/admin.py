@@ -12,6 +12,7 @@ from devices import bulk, services
 from devices.credentials import payload_encrypted_for, protocol_change_check
 from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, StatusChange
 from devices.plugins import plugin_ids
+from devices.search import devices_search
 from devices.transfer import CredentialTable, DeviceTable
 from nms_project.errors import InvalidInput
 from nms_project.transfer.admin import TableAdmin
@@ -105,7 +106,8 @@ class DeviceAdmin(TableAdmin):
     )
     list_filter = ("status", "plugin_id", "should_ping")
     list_select_related = ("poll_state",)
-    search_fields = ("hostname", "ip_address")
+    search_fields = ("hostname", "ip_address")  # that there is a search; devices_search does it
+    search_help_text = "Parts of name or address, or a network such as 10.2.0.0/16"
     actions = ("provision", "deactivate", "set_interval", "forget")
     action_form = IntervalForm
     readonly_fields: ClassVar[tuple[str, ...]] = (
@@ -118,6 +120,9 @@ class DeviceAdmin(TableAdmin):
         "remembered",
     )
     inlines = (StatusChangeInline,)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        return devices_search(queryset, search_term.split()), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
         fixed = ("credential_profile", "discovery_profile", "plugin_id") if obj else ("discovery_profile",)

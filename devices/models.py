@@ -78,10 +78,22 @@ class Device(Timestamped):
     )
     status_reason = models.CharField(max_length=500, blank=True)
     status_since = models.DateTimeField()
+    # What devices/search.py looks into, made by PostgreSQL.
+    search_text = models.GeneratedField(
+        expression=models.Func(
+            models.F("hostname"),
+            models.Func(models.F("ip_address"), function="host"),
+            template="lower(%(expressions)s)",
+            arg_joiner=" || ' ' || ",
+        ),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
 
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["ip_address", "port"], name="device_ip_port_unique")]
+        indexes = [models.Index(fields=["hostname", "id"], name="device_hostname")]
 
     def __str__(self) -> str:
         return f"{self.hostname} ({self.ip_address})"

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation
+from django.core.paginator import Page, Paginator
 from django.db import DataError, IntegrityError
 from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
@@ -154,7 +155,20 @@ def outage_response() -> JsonResponse:
     return JsonResponse(error_body(503, MESSAGES[503]), status=503, headers=headers)
 
 
+class FirstPagePaginator(Paginator[Any]):
+    """Reads the first page before it counts: one that is not full needs no second search for its count."""
+
+    def page(self, number: int | str) -> Page[Any]:
+        if str(number) != "1":
+            return super().page(number)
+        rows = list(self.object_list[: self.per_page + 1])
+        if len(rows) <= self.per_page:
+            self.__dict__["count"] = len(rows)  # where Django's cached property keeps it
+        return Page(rows[: self.per_page], 1, self)
+
+
 class PageNumbers(PageNumberPagination):
+    django_paginator_class = FirstPagePaginator
     page_size_query_param = "page_size"
     max_page_size = 1_000
 

@@ -6,6 +6,7 @@ from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
+from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
@@ -28,6 +29,7 @@ from devices.api.serializers import (
 )
 from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
+from devices.search import DeviceSearchFilter
 from devices.transfer import CredentialTable, DeviceTable
 from nms_project.filters import AddressFilter, IdFilter, IntegerFilter, YesOrNoFilter
 from nms_project.transfer.api import TableViews, table_schema
@@ -112,10 +114,11 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
 
     table = DEVICE_TABLE
 
-    queryset = Device.objects.select_related("poll_state")
+    # By a query of its own: a join would be made for all the rows that a late page skips.
+    queryset = Device.objects.prefetch_related("poll_state")
     serializer_class = DeviceSerializer
     filterset_class = DeviceFilter
-    search_fields = ("hostname", "ip_address")
+    filter_backends = (filters.DjangoFilterBackend, DeviceSearchFilter, OrderingFilter)
     ordering_fields = ("id", "hostname", "ip_address", "status", "status_since", "created_at", "updated_at")
     action_needs: ClassVar = {
         "provision": "devices.change_device",

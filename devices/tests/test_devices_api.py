@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from devices.api.serializers import DeviceSerializer
@@ -161,9 +162,19 @@ def test_list_has_a_constant_number_of_queries(
 ) -> None:
     for last in range(1, 21):
         api.post(URL, body(winrm_credential, ip_address=f"10.0.0.{last}"))
-    with django_assert_num_queries(2):  # the permissions have been read by the posts
-        answer = api.get(URL, {"page_size": 10})
-    assert (answer.json()["count"], len(answer.json()["results"])) == (20, 10)
+    for size in (10, 19):
+        with django_assert_num_queries(3):  # rows, run states, count; the permissions were read by the posts
+            answer = api.get(URL, {"page_size": size})
+        assert (answer.json()["count"], len(answer.json()["results"])) == (20, size)
+    for size in (20, 50):
+        with django_assert_num_queries(2):  # a page that is not full says how many there are
+            answer = api.get(URL, {"page_size": size})
+        assert (answer.json()["count"], len(answer.json()["results"])) == (20, 20)
+    assert [len(api.get(URL, {"page": page, "page_size": 15}).json()["results"]) for page in (1, 2)] == [
+        15,
+        5,
+    ]
+    assert api.get(URL, {"page": 3, "page_size": 15}).status_code == 404
 
 
 def test_filter_search_and_order(api: APIClient, device: Device, ping_device: Device) -> None:
@@ -171,6 +182,38 @@ def test_filter_search_and_order(api: APIClient, device: Device, ping_device: De
     assert api.get(URL, {"search": "win-"}).json()["count"] == 1
     ordered = api.get(URL, {"ordering": "-id"}).json()["results"]
     assert [row["id"] for row in ordered] == [ping_device.pk, device.pk]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("web", {"Web-1.office", "web_2"}),
+        ("EB-1", {"Web-1.office"}),
+        ("w", {"Web-1.office", "web_2"}),
+        ("10.2.0", {"Web-1.office", "web_2"}),
+        ("10.2.0.1 office", {"Web-1.office"}),
+        ("10.2.0.0/31", {"Web-1.office"}),
+        ("10.0.0.0/8 2001:db8::/32", set()),
+        ("2001:db8::/32", {"ümlaut"}),
+        ("2001:DB8::5", {"ümlaut"}),
+        ("ÜML", {"ümlaut"}),
+        ("web_", {"web_2"}),
+        ("%", set()),
+        ("/", set()),
+        ("x/y", set()),
+        ("office 10", {"Web-1.office"}),
+        ("office 1.1", set()),
+    ],
+)
+def test_search(
+    api: APIClient, admin_client: Client, winrm_credential: CredentialProfile, search: str, found: set[str]
+) -> None:
+    for name, address in (("Web-1.office", "10.2.0.1"), ("web_2", "10.2.0.200"), ("ümlaut", "2001:db8::5")):
+        api.post(URL, body(winrm_credential, hostname=name, ip_address=address))
+    rows = api.get(URL, {"search": search}).json()["results"]
+    assert {row["hostname"] for row in rows} == found
+    page = admin_client.get("/admin/devices/device/", {"q": search}).content.decode()
+    assert {name for name in ("Web-1.office", "web_2", "ümlaut") if f">{name}</a>" in page} == found
 
 
 HOSTILE = [

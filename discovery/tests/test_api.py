@@ -166,7 +166,7 @@ def test_the_list_costs_the_same_however_many_profiles_have_further_credentials(
             name=str(number), target="10.0.0.1", port=1, credential_profile=profile.credential_profile
         )
         services.fallbacks_set(copy, [another(f"b{number}")])
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(4):
         assert api.get(URL).json()["count"] == 6
 
 
