@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,8 +32,8 @@ def _bounded(stack: LiveStack) -> Iterator[None]:
 
 def memory_mib(stack: LiveStack) -> float:
     master = stack.processes["web"].pid
-    with open(f"/proc/{master}/task/{master}/children") as children:
-        return sum(resident_mib(int(pid)) for pid in children.read().split())
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return sum(resident_mib(int(pid)) for pid in children)
 
 
 def answer_to(stack: LiveStack, head: str, body: bytes = b"") -> str:

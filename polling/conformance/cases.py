@@ -33,8 +33,10 @@ TERM_SECONDS = 3.0  # the host kills a plugin that takes longer to end
 SAMPLE = "sample/task.json"
 
 
-def plugin_check(folder: Path, *, only: str = "") -> Iterator[Finding]:
-    """Everything about the plugin in `folder`, as it is found out; `only` is how the wanted cases begin."""
+def plugin_check(folder: Path, *, only: str = "", many: int = MANY) -> Iterator[Finding]:
+    """Everything about the plugin in `folder`, as it is found out; `only` is how the wanted cases begin, `many`
+    the number of tasks where many are sent.
+    """
     try:
         plugin = read(folder)
     except ValueError as error:
@@ -43,7 +45,7 @@ def plugin_check(folder: Path, *, only: str = "") -> Iterator[Finding]:
     yield Finding("manifest", "", 0.0)
     yield from findings_of([("files and schema", partial(_check_files, plugin, folder))], only)
     try:
-        kit = _Kit(plugin, folder)
+        kit = _Kit(plugin, folder, many)
     except Deviation:
         return  # said already: without a sample there is nothing to send
     yield from findings_of(kit.batch_cases(), only)
@@ -81,8 +83,9 @@ def _sample_credentials(folder: Path) -> dict[str, Any]:
 class _Kit:
     """The plugin, with tasks made for it."""
 
-    def __init__(self, plugin: Plugin, folder: Path) -> None:
+    def __init__(self, plugin: Plugin, folder: Path, many: int) -> None:
         self.plugin = plugin
+        self.many = many
         self.credentials = _sample_credentials(folder)
         for name, rule in plugin.credential_schema.get("properties", {}).items():
             if rule.get("writeOnly") and isinstance(self.credentials.get(name), str):
@@ -100,7 +103,7 @@ class _Kit:
             ("batch: unknown keys, and credentials as a string", self._batch_tolerant),
             ("batch: a task without credentials fails alone", self._batch_no_credentials),
             ("batch: a silent host ends at its deadline and delays nobody", self._batch_slow),
-            (f"batch: {MANY:,} tasks, each answered once", self._batch_many),
+            (f"batch: {self.many:,} tasks, each answered once", self._batch_many),
         ]
 
     def stream_cases(self) -> list[Case]:
@@ -109,7 +112,7 @@ class _Kit:
             ("stream: a byte order mark, empty and unusable lines", self._stream_noise),
             ("stream: a task without credentials fails alone", self._stream_no_credentials),
             ("stream: a silent host ends at its deadline and delays nobody", self._stream_slow),
-            (f"stream: {MANY:,} tasks, each answered once", self._stream_many),
+            (f"stream: {self.many:,} tasks, each answered once", self._stream_many),
             ("stream: end of file while a task is under way", self._stream_eof),
             ("stream: SIGTERM while a task is under way", self._stream_term),
         ]
@@ -227,7 +230,7 @@ class _Kit:
 
     def _batch_many(self) -> None:
         port = closed_port()
-        tasks = [self.task(str(number), port, timeout_seconds=1.0) for number in range(MANY)]
+        tasks = [self.task(str(number), port, timeout_seconds=1.0) for number in range(self.many)]
         for result in self._batch(tasks, within=MANY_SECONDS).values():
             _check_failure(result)
 
@@ -281,12 +284,12 @@ class _Kit:
         port = closed_port()
         deadline = time.monotonic() + MANY_SECONDS
         with Stream(self.plugin) as stream:
-            for first in range(0, MANY, IN_FLIGHT):
-                numbers = range(first, first + IN_FLIGHT)
+            for first in range(0, self.many, IN_FLIGHT):
+                numbers = range(first, min(first + IN_FLIGHT, self.many))
                 stream.send(*(_line(self.task(str(number), port, timeout_seconds=1.0)) for number in numbers))
-                stream.await_lines(first + IN_FLIGHT, within_seconds=max(1.0, deadline - time.monotonic()))
+                stream.await_lines(numbers.stop, within_seconds=max(1.0, deadline - time.monotonic()))
             found = _parsed([line for _, line in stream.lines])
-            expect(len(found) == MANY == len(stream.lines), "a task was answered twice, or not at all.")
+            expect(len(found) == self.many == len(stream.lines), "a task was answered twice, or not at all.")
             stream.close_stdin()
             code = stream.await_end(within_seconds=QUICK_SECONDS)
             expect(code == 0, f"after end of file it ended with exit code {code}: {stream.words()}")

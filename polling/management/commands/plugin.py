@@ -17,7 +17,7 @@ from devices.models import CredentialProfile
 from devices.plugins import plugin_ids, registry
 from plugins.contract import Operation, Result, Task
 from plugins.registry import Plugin
-from polling.conformance.cases import plugin_check
+from polling.conformance.cases import MANY, plugin_check
 from polling.runner import BatchRunner
 
 USAGE = 2  # exit code for what was asked wrongly; 1 is a plugin or a target that failed
@@ -33,6 +33,7 @@ class Command(BaseCommand):
         check = actions.add_parser("check", help="every case of the protocol; exit code 1 when one fails")
         check.add_argument("path", type=Path, help="the plugin's folder")
         check.add_argument("--case", default="", help="only the cases that begin so, such as 'stream:'")
+        check.add_argument("--tasks", type=int, default=MANY, help="how many are sent where many are")
         run = actions.add_parser(
             "run", help="one poll; exit code 0 for an answer, 1 for a failure, 2 for a wrong question"
         )
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         if options["action"] == "list":
             _list(console)
         elif options["action"] == "check":
-            sys.exit(_check(console, options["path"], options["case"]))
+            sys.exit(_check(console, options["path"], options["case"], options["tasks"]))
         else:
             sys.exit(_run(console, options))
 
@@ -67,9 +68,9 @@ def _list(console: Console) -> None:
         console.print(f"{problem.folder}: {problem.reason}", highlight=False, markup=False)
 
 
-def _check(console: Console, folder: Path, case: str) -> int:
+def _check(console: Console, folder: Path, case: str, tasks: int) -> int:
     failed = 0
-    for finding in plugin_check(folder.resolve(), only=case):
+    for finding in plugin_check(folder.resolve(), only=case, many=tasks):
         failed += bool(finding.problem)
         console.print(str(finding), highlight=False, markup=False, soft_wrap=True)
     console.print(f"{failed} cases failed." if failed else "It keeps the protocol.", highlight=False)
