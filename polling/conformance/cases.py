@@ -34,8 +34,8 @@ SAMPLE = "sample/task.json"
 
 
 def plugin_check(folder: Path, *, only: str = "", many: int = MANY) -> Iterator[Finding]:
-    """Everything about the plugin in `folder`, as it is found out; `only` is how the wanted cases begin, `many`
-    the number of tasks where many are sent.
+    """Everything about the plugin in `folder`, as it is found out; `only` is how the wanted cases begin,
+    `many` the number of tasks where many are sent.
     """
     try:
         plugin = read(folder)
