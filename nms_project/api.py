@@ -10,6 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.db import DataError, IntegrityError
 from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
+from psycopg.errors import QueryCanceled
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
@@ -42,6 +43,11 @@ MESSAGES = {
     503: "A server this request needs is away. Try again shortly.",
 }
 
+TOOK_TOO_LONG = (
+    "PostgreSQL was not done within the time that one request may take. Ask for fewer devices, a shorter "
+    "range or a smaller page, or try again when it has less to do."
+)
+
 
 def error_body(status: int, message: str, fields: dict[str, list[str]] | None = None) -> dict[str, Any]:
     error: dict[str, Any] = {"code": CODES.get(status, "error"), "message": message, "status": status}
@@ -56,9 +62,12 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
     """
     if isinstance(exception, OUTAGES):
         set_rollback()
-        logger.warning("a request failed because a server is away: %s", type(exception).__name__)
+        took_too_long = isinstance(exception.__cause__, QueryCanceled)
+        what = "took too long" if took_too_long else "failed because a server is away"
+        logger.warning("a request %s: %s", what, type(exception).__name__)
+        message = TOOK_TOO_LONG if took_too_long else MESSAGES[503]
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return Response(error_body(503, MESSAGES[503]), status=503, headers=headers)
+        return Response(error_body(503, message), status=503, headers=headers)
     translated = _translate(exception)
     if translated is None:
         return None

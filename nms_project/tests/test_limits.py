@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bench.measure import resident_mib
@@ -16,7 +17,7 @@ MIB_ALLOWED = 50
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LiveStack]:
-    with live_stack(NMS_WEB_PROCESSES="1") as running:
+    with live_stack(NMS_WEB_PROCESSES="1", NMS_REQUEST_TIMEOUT_SECONDS="2") as running:
         running.run("web")
         running.client.post("credentials", {"name": "ping", "protocol": "icmp", "payload": {}})
         running.client.get("discovery_profiles")  # what is loaded with the first request is loaded
@@ -41,6 +42,16 @@ def answer_to(stack: LiveStack, head: str, body: bytes = b"") -> str:
     with socket.create_connection(("127.0.0.1", stack.port), timeout=10) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n" + body)
         return connection.makefile("rb").readline().decode()
+
+
+def test_a_request_that_waits_too_long_is_ended(stack: LiveStack) -> None:
+    with psycopg.connect(stack.postgres.url) as other:
+        other.execute("LOCK devices_credentialprofile")
+        url = f"{stack.client.base_url}/api/v1/credentials"
+        answer = stack.client.session.get(url, timeout=20)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "fewer devices" in answer.json()["error"]["message"]
+    assert stack.client.get("credentials")["count"] == 1
 
 
 @pytest.mark.usefixtures("_bounded")

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db.backends.signals import connection_created
 from gunicorn.app.base import BaseApplication
 
 
@@ -33,7 +34,14 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Any:
         from nms_project.wsgi import application  # when gunicorn asks for it
 
+        connection_created.connect(statements_bound)
         return application
+
+
+def statements_bound(connection: Any, **_: Any) -> None:
+    """No statement of a request works, or waits for a lock, for longer than a client would wait."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = {settings.NMS_REQUEST_TIMEOUT_SECONDS * 1_000:d}")
 
 
 class Command(BaseCommand):
