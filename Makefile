@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system daemons demo run test check format bench bench-api bench-history lock clean
+.PHONY: help setup system daemons demo run test check audit format bench bench-api bench-history lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: setup  ## Formatter, linter, types, import contract, migrations, lock
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
 	@NMS_STATE_DIR=$$(mktemp -d) $(BIN)/python -W ignore manage.py makemigrations --check --dry-run
+
+audit: setup  ## Look for known holes in the packages we depend on
+	@sh .ci/audit $(BIN)
 
 format: setup  ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
