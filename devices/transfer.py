@@ -57,7 +57,7 @@ class CredentialTable(Table[CredentialProfile]):
     """No secret ever comes out; one that goes in is needed for names that are new."""
 
     name = "credentials"
-    columns = ("name", "description", "protocol", "payload")
+    columns = CredentialRowSerializer.Meta.fields
     secret = ("payload",)
 
     def form(self) -> CredentialRowSerializer:

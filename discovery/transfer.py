@@ -13,16 +13,7 @@ from nms_project.transfer.table import Table, add_by_name
 
 class DiscoveryProfileTable(Table[DiscoveryProfile]):
     name = "discovery_profiles"
-    columns = (
-        "name",
-        "target",
-        "port",
-        "credential_profile",
-        "fallback_credential_profiles",
-        "ping_first",
-        "auto_provision",
-        "polling_interval_seconds",
-    )
+    columns = DiscoveryRowSerializer.Meta.fields
 
     def form(self) -> DiscoveryRowSerializer:
         profiles = {profile.name: profile for profile in CredentialProfile.objects.all()}

@@ -48,7 +48,7 @@ def fuzz(stack: LiveStack, token: str, report: Path, *options: str) -> int:
             str(HERE / "schemathesis.toml"),
         ),
         *("run", f"{stack.client.base_url}/api/v1/schema", "-H", f"Authorization: Bearer {token}"),
-        *("--checks", "all", "--workers", "2", "--no-color", "--report-json-path", str(report), *options),
+        *("--checks", "all", "--workers", "1", "--no-color", "--report-json-path", str(report), *options),
     ]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     done = subprocess.run(command, cwd=report.parent, env=environment, capture_output=True, text=True)

@@ -123,7 +123,6 @@ Maker = Callable[..., Path]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
-    monkeypatch.setattr(cases, "MANY", 400)
     monkeypatch.setattr(cases, "QUICK_SECONDS", 6.0)
 
     def build(change: Callable[[str], str] = str, **manifest: Any) -> Path:
@@ -144,7 +143,7 @@ def replaced(old: str, new: str) -> Callable[[str], str]:
 
 
 def test_one_that_does_all_right(make: Maker) -> None:
-    assert problems(make()) == {}
+    assert problems(make(), many=400) == {}
 
 
 @pytest.mark.parametrize(
@@ -212,7 +211,7 @@ def test_one_that_does_all_right(make: Maker) -> None:
 def test_a_deviation_is_found_and_explained(
     make: Maker, change: Callable[[str], str], case: str, words: str
 ) -> None:
-    (said,) = problems(make(change), case).values()
+    (said,) = problems(make(change), case, many=400).values()
     assert words in said
 
 
@@ -244,6 +243,6 @@ def test_a_file_that_is_missing(make: Maker, name: str, words: str) -> None:
 def test_the_commands_exit_code(make: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make(version="")
     with pytest.raises(SystemExit) as ended:
-        call_command("plugin", "check", str(folder), "--case", "files", stdout=StringIO())
+        call_command("plugin", "check", str(folder), "--case", "files", "--tasks", "9", stdout=StringIO())
     assert ended.value.code == 1
     assert "FAIL files and schema" in capsys.readouterr().out
