@@ -44,6 +44,11 @@ def answer_to(stack: LiveStack, head: str, body: bytes = b"") -> str:
         return connection.makefile("rb").readline().decode()
 
 
+def test_no_client_says_below_which_path_we_are(stack: LiveStack) -> None:
+    head = "GET /healthz HTTP/1.1\nHost: 127.0.0.1\nSCRIPT_NAME: /x\nPATH_INFO: /nonsense\n"
+    assert " 200 " in answer_to(stack, head)
+
+
 def test_a_request_that_waits_too_long_is_ended(stack: LiveStack) -> None:
     with psycopg.connect(stack.postgres.url) as other:
         other.execute("LOCK devices_credentialprofile")
