@@ -8,13 +8,15 @@ from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
-from django.db.models import F, Lookup, QuerySet, Value
+from django.db.models import F, Lookup, Q, QuerySet, Value
 from django.db.models.functions import Lower
 from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from devices.models import Device
+
+MAX_TERMS = 20
 
 
 class Within(Lookup[bool]):
@@ -27,19 +29,22 @@ class Within(Lookup[bool]):
 
 
 def devices_search(devices: QuerySet[Device], terms: list[str]) -> QuerySet[Device]:
-    """Those that have every term: in the name or the address, in any case, or as the network around it."""
-    for term in terms:
-        network = _network(term)
-        if network is not None:
-            devices = devices.filter(Within(F("ip_address"), Value(str(network))))
-        else:
-            devices = devices.filter(search_text__contains=Lower(Value(term)))
-    return devices
+    """Those that have every term: in the name or the address, in any case, or as the network around it. More
+    than MAX_TERMS are not looked at.
+    """
+    return devices.filter(*(_condition(term) for term in terms[:MAX_TERMS]))
+
+
+def _condition(term: str) -> Any:
+    network = _network(term)
+    if network is not None:
+        return Within(F("ip_address"), Value(str(network)))
+    return Q(search_text__contains=Lower(Value(term)))
 
 
 def _network(term: str) -> IPv4Network | IPv6Network | None:
     with suppress(ValueError):
-        return ip_network(term, strict=False) if "/" in term else None
+        return ip_network(term, strict=False) if "/" in term and "%" not in term else None
     return None
 
 

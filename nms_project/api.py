@@ -62,12 +62,9 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
     """
     if isinstance(exception, OUTAGES):
         set_rollback()
-        took_too_long = isinstance(exception.__cause__, QueryCanceled)
-        what = "took too long" if took_too_long else "failed because a server is away"
-        logger.warning("a request %s: %s", what, type(exception).__name__)
-        message = TOOK_TOO_LONG if took_too_long else MESSAGES[503]
+        logger.warning("a request failed, a server is away or slow: %s", type(exception).__name__)
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return Response(error_body(503, message), status=503, headers=headers)
+        return Response(error_body(503, _outage_message(exception)), status=503, headers=headers)
     translated = _translate(exception)
     if translated is None:
         return None
@@ -159,9 +156,13 @@ def _already_taken(exception: IntegrityError) -> str:
     return "The change conflicts with another object."
 
 
-def outage_response() -> JsonResponse:
+def _outage_message(exception: BaseException) -> str:
+    return TOOK_TOO_LONG if isinstance(exception.__cause__, QueryCanceled) else MESSAGES[503]
+
+
+def outage_response(exception: BaseException) -> JsonResponse:
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    return JsonResponse(error_body(503, MESSAGES[503]), status=503, headers=headers)
+    return JsonResponse(error_body(503, _outage_message(exception)), status=503, headers=headers)
 
 
 class FirstPagePaginator(Paginator[Any]):
@@ -184,10 +185,11 @@ class PageNumbers(PageNumberPagination):
     def get_page_size(self, request: Request) -> int | None:
         """DRF's takes what is no number for "not given"."""
         sent = request.query_params.get(self.page_size_query_param)
-        if sent and not (sent.isascii() and sent.isdecimal() and int(sent[:9]) >= 1):
+        if sent and not (sent.isascii() and sent.isdecimal() and sent.strip("0")):
             message = "Must be a whole number from 1 on."
             raise exceptions.ValidationError({self.page_size_query_param: [message]})
-        return super().get_page_size(request)
+        is_huge = sent is not None and len(sent.lstrip("0")) > 9
+        return self.max_page_size if is_huge else super().get_page_size(request)
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         return [

@@ -5,10 +5,21 @@ from typing import Any
 from django import forms
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
+from rest_framework.filters import OrderingFilter
 
 MAX_INTEGER = 2**31 - 1
 MAX_ID = 2**63 - 1
 ADDRESS_SCHEMA = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+
+
+class WholeOrderingFilter(OrderingFilter):
+    """By the key at last: rows that are alike would stand on two pages, or on none."""
+
+    def get_ordering(self, request: Any, queryset: Any, view: Any) -> Any:
+        ordering: Any = super().get_ordering(request, queryset, view)
+        key = queryset.model._meta.pk.name
+        has_key = not ordering or any(name.lstrip("-") in {key, "pk"} for name in ordering)
+        return ordering if has_key else [*ordering, key]
 
 
 @extend_schema_field({"type": "integer", "minimum": 0, "maximum": MAX_INTEGER})

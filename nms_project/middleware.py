@@ -48,8 +48,8 @@ class HealthMiddleware:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
             redis_client().ping()
-        except OUTAGES:
-            return outage_response()
+        except OUTAGES as error:
+            return outage_response(error)
         return JsonResponse({"status": "ok"})
 
 
@@ -65,4 +65,4 @@ class OutageMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return outage_response() if isinstance(exception, OUTAGES) else None
+        return outage_response(exception) if isinstance(exception, OUTAGES) else None

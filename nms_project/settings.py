@@ -230,7 +230,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
         "rest_framework.filters.SearchFilter",
-        "rest_framework.filters.OrderingFilter",
+        "nms_project.filters.WholeOrderingFilter",
     ],
     "DEFAULT_PAGINATION_CLASS": "nms_project.api.PageNumbers",
     "PAGE_SIZE": 50,

@@ -18,10 +18,9 @@ def csv_rows(text: str, columns: Sequence[str], max_rows: int) -> list[dict[str,
     """Rows of a table with a header. Empty cells count as not given. Raises InvalidInput."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
     try:
-        unknown = [name for name in reader.fieldnames or () if name not in columns]
-        if unknown or not reader.fieldnames:
-            what = f"Unknown columns: {', '.join(map(repr, unknown))}." if unknown else "The table is empty."
-            raise InvalidInput({"header": [f"{what} The columns are {', '.join(columns)}."]})
+        problem = _header_problem(reader.fieldnames or (), columns)
+        if problem:
+            raise InvalidInput({"header": [f"{problem} The columns are {', '.join(columns)}."]})
         rows = []
         for row in reader:
             if None in row:
@@ -34,9 +33,20 @@ def csv_rows(text: str, columns: Sequence[str], max_rows: int) -> list[dict[str,
     return rows
 
 
+def _header_problem(names: Sequence[str], columns: Sequence[str]) -> str:
+    if not names:
+        return "The table is empty."
+    unknown = [name[:64] for name in names if name not in columns]
+    if unknown:
+        return f"Unknown columns: {', '.join(map(repr, unknown[:20]))}."
+    repeated = [name for name in columns if names.count(name) > 1]
+    return f"Columns that stand there twice: {', '.join(repeated)}." if repeated else ""
+
+
 def csv_line(cells: Iterable[Any]) -> bytes:
+    """A line by RFC 4180, which ends in CRLF: a cell with either of both is quoted, and ends no line."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
     return text.getvalue().encode()
 
 

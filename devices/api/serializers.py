@@ -102,7 +102,7 @@ class DeviceSerializer(StrictModelSerializer[Device]):
     last_polled_at = serializers.DateTimeField(
         source="poll_state.last_polled_at", read_only=True, allow_null=True
     )
-    last_verdict = serializers.CharField(source="poll_state.last_verdict", read_only=True)
+    last_verdict = serializers.CharField(source="poll_state.last_verdict", read_only=True, allow_null=True)
     next_poll_at = serializers.DateTimeField(
         source="poll_state.next_poll_at", read_only=True, allow_null=True
     )
@@ -244,7 +244,7 @@ class ProfileNameField(TextField):
         name = super().to_internal_value(data)
         profile = self.context["profiles"].get(name)
         if not isinstance(profile, CredentialProfile):
-            raise serializers.ValidationError(f"There is no credential profile {name!r}.")
+            raise serializers.ValidationError(f"There is no credential profile {name[:128]!r}.")
         return profile
 
 

@@ -6,7 +6,6 @@ from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
-from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
@@ -31,7 +30,7 @@ from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from devices.search import DeviceSearchFilter
 from devices.transfer import CredentialTable, DeviceTable
-from nms_project.filters import AddressFilter, IdFilter, IntegerFilter, YesOrNoFilter
+from nms_project.filters import AddressFilter, IdFilter, IntegerFilter, WholeOrderingFilter, YesOrNoFilter
 from nms_project.transfer.api import TableViews, table_schema
 
 DEVICE_TABLE, CREDENTIAL_TABLE = DeviceTable(), CredentialTable()
@@ -118,7 +117,7 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
     queryset = Device.objects.prefetch_related("poll_state")
     serializer_class = DeviceSerializer
     filterset_class = DeviceFilter
-    filter_backends = (filters.DjangoFilterBackend, DeviceSearchFilter, OrderingFilter)
+    filter_backends = (filters.DjangoFilterBackend, DeviceSearchFilter, WholeOrderingFilter)
     ordering_fields = ("id", "hostname", "ip_address", "status", "status_since", "created_at", "updated_at")
     action_needs: ClassVar = {
         "provision": "devices.change_device",

@@ -144,6 +144,11 @@ def test_the_list_exports_what_it_shows(admin_client: Client, device: Device, pi
     assert [line.split(",")[0] for line in table.splitlines()] == ["hostname", "127.21.0.1"]
 
 
+def test_a_filter_that_there_is_not_exports_nothing(admin_client: Client) -> None:
+    for query in ({"id__exact": "abc"}, {"bogus": "1"}):
+        assert admin_client.get(f"{CHANGELIST}export/", query).status_code == 302
+
+
 def test_a_viewer_exports_and_does_not_import(client: Client, device: Device) -> None:
     viewer = get_user_model().objects.create_user("v", password="a long enough password", is_staff=True)
     viewer.groups.add(Group.objects.get(name="viewer"))

@@ -8,6 +8,9 @@ from rest_framework.test import APIClient
 from accounts.models import AuditEntry
 from devices.crypto import payload_decrypt
 from devices.models import CredentialProfile
+from devices.transfer import CredentialTable
+from nms_project.errors import Conflict
+from nms_project.transfer.table import table_check, table_import
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/credentials"
@@ -26,7 +29,7 @@ def test_no_secret_comes_out_and_the_same_table_changes_nothing(
     api: APIClient, winrm_credential: CredentialProfile
 ) -> None:
     table = exported(api)
-    assert table == "name,description,protocol\nWindows,,winrm\n"
+    assert table == "name,description,protocol\r\nWindows,,winrm\r\n"
     answer = api.generic("POST", f"{URL}/import", table, content_type="text/csv")
     assert outcomes(answer) == ["exists"]
     winrm_credential.refresh_from_db()
@@ -60,3 +63,19 @@ def test_all_or_nothing_and_a_dry_run_make_none(api: APIClient) -> None:
     assert outcomes(api.post(f"{URL}/import?all_or_nothing=true", rows)) == ["not_done", "failed"]
     assert outcomes(api.post(f"{URL}/import?dry_run=true", rows)) == ["created", "failed"]
     assert not CredentialProfile.objects.exists()
+
+
+def test_a_name_deleted_meanwhile_makes_no_empty_profile(winrm_credential: CredentialProfile) -> None:
+    table = CredentialTable()
+    checked = table_check(table, [{"name": "Windows"}])
+    winrm_credential.delete()
+    with pytest.raises(Conflict, match="deleted meanwhile"):
+        table_import(table, checked, is_dry_run=False, is_all_or_nothing=False)
+    assert not CredentialProfile.objects.exists()
+
+
+def test_new_names_are_made_in_their_order_whatever_the_rows(api: APIClient) -> None:
+    """Two imports with the same names never wait for each other in a circle."""
+    rows = [{"name": name, "protocol": "icmp"} for name in ("c", "a", "b", "a")]
+    assert outcomes(api.post(f"{URL}/import", rows)) == ["created", "created", "created", "exists"]
+    assert list(CredentialProfile.objects.order_by("id").values_list("name", flat=True)) == ["a", "b", "c"]

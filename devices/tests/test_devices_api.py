@@ -203,6 +203,9 @@ def test_filter_search_and_order(api: APIClient, device: Device, ping_device: De
         ("x/y", set()),
         ("office 10", {"Web-1.office"}),
         ("office 1.1", set()),
+        ("fe80::%eth0/64", set()),
+        ("10.0.0.0/99", set()),
+        (" ".join(["web-1"] * 5_000), {"Web-1.office"}),
     ],
 )
 def test_search(
@@ -241,6 +244,21 @@ def test_a_filter_left_empty_is_not_given(api: APIClient, device: Device) -> Non
     assert api.get(URL, {"should_ping": "", "port": "", "page_size": ""}).json()["count"] == 1
     assert api.get(URL, {"should_ping": "True"}).json()["count"] == 1
     assert api.get(URL, {"should_ping": "false"}).json()["count"] == 0
+
+
+def test_pages_of_equal_rows_have_each_once(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    for last in range(1, 31):
+        api.post(URL, body(winrm_credential, ip_address=f"10.0.0.{last}"))
+    urls = [f"{URL}?ordering=status&page_size=7&page={page}" for page in range(1, 6)]
+    pages = [api.get(url).json()["results"] for url in urls]
+    assert len({row["id"] for page in pages for row in page}) == 30
+
+
+@pytest.mark.parametrize(("size", "shown"), [("0000000001", 1), ("9" * 5_000, 2)])
+def test_any_number_is_a_page_size(
+    api: APIClient, device: Device, ping_device: Device, size: str, shown: int
+) -> None:
+    assert len(api.get(URL, {"page_size": size}).json()["results"]) == shown
 
 
 def test_a_zone_in_an_address_filter_is_no_bug(api: APIClient, device: Device) -> None:

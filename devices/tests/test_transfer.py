@@ -64,6 +64,13 @@ def test_a_dry_run_reports_and_does_nothing(api: APIClient, winrm_credential: Cr
     assert Device.objects.count() == 0
 
 
+def test_a_dry_run_tells_no_id_that_will_not_be(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    row = {"ip_address": "10.0.0.1", "credential_profile": "Windows"}
+    answer = post(api, [row, row], dry_run="true")
+    assert outcomes(answer) == ["created", "exists"]
+    assert [report["id"] for report in answer.json()["rows"]] == [None, None]
+
+
 def test_all_or_nothing(api: APIClient, winrm_credential: CredentialProfile) -> None:
     assert outcomes(post(api, TABLE, all_or_nothing="true")) == [
         "not_done",
@@ -105,6 +112,8 @@ def test_what_comes_out_goes_in_again(api: APIClient, device: Device, ping_devic
         ("", "Must be a list of rows"),
         ("\n\n", "The table is empty"),
         ("name,ip\n", "Unknown columns: 'name', 'ip'"),
+        ("port,ip_address,port\n1,2,3\n", "Columns that stand there twice: port."),
+        ("port," * 1_000_000 + "port\n", "Columns that stand there twice: port."),
         (f"{HEADER}\na,b,c,d,e,f,g,h,i\n", "more cells"),
         (f'{HEADER}\n"a', "is no CSV"),
         ({"a": 1}, "Must be a list of rows"),
@@ -136,7 +145,9 @@ def test_addresses_of_one_machine_only_are_refused(
     assert "scope" in report["errors"]["ip_address"][0]
 
 
-@pytest.mark.parametrize("name", ["=1+1", "'quoted'", "'=1", "-x", "+x", "@x", "plain", "''x"])
+@pytest.mark.parametrize(
+    "name", ["a\r=1+1", "a\nb", "=1+1", "'quoted'", "'=1", "-x", "+x", "@x", "plain", "''x"]
+)
 def test_names_are_no_formulas_and_come_back_as_they_were(api: APIClient, device: Device, name: str) -> None:
     Device.objects.update(hostname=name, status="error")
     table = api.get(f"{URL}/export").getvalue().decode()

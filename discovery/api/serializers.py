@@ -17,6 +17,8 @@ from nms_project.errors import InvalidInput
 from nms_project.fields import StrictModelSerializer
 from nms_project.filters import MAX_ID
 
+TOO_MANY_FALLBACKS = f"At most {MAX_FALLBACKS} further credentials can be tried."
+
 
 class FallbackIdsField(serializers.ListField):
     """Ids of credential profiles, in the order in which they are tried; one query for all."""
@@ -25,7 +27,7 @@ class FallbackIdsField(serializers.ListField):
 
     def to_internal_value(self, data: Any) -> list[CredentialProfile]:
         if isinstance(data, list) and len(data) > MAX_FALLBACKS:
-            raise serializers.ValidationError(f"At most {MAX_FALLBACKS} further credentials can be tried.")
+            raise serializers.ValidationError(TOO_MANY_FALLBACKS)
         ids = super().to_internal_value(data)
         found = CredentialProfile.objects.in_bulk(ids)
         missing = [pk for pk in ids if pk not in found]
@@ -114,7 +116,10 @@ class ProfileNamesField(serializers.ListField):
     child = ProfileNameField()
 
     def to_internal_value(self, data: Any) -> list[CredentialProfile]:
-        return list(super().to_internal_value(data.splitlines() if isinstance(data, str) else data))
+        names = [name.strip() for name in data.split("\n")] if isinstance(data, str) else data
+        if isinstance(names, list) and len(names) > MAX_FALLBACKS:
+            raise serializers.ValidationError(TOO_MANY_FALLBACKS)
+        return list(super().to_internal_value(names))
 
 
 class DiscoveryRowSerializer(DiscoveryProfileRules):

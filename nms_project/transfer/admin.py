@@ -5,15 +5,21 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from nms_project.errors import InvalidInput
+from nms_project.errors import Conflict, InvalidInput
 from nms_project.tables import csv_download
 from nms_project.transfer.api import csv_text
 from nms_project.transfer.table import RowReport, Table, table_check, table_import, table_lines
+
+CHANGED = "Something that the table refers to was changed meanwhile. Nothing was done; try again."
 
 
 class ImportForm(forms.Form):
@@ -41,11 +47,14 @@ class TableAdmin(admin.ModelAdmin[Any]):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return super().changelist_view(request, {"query": request.GET.urlencode(), **(extra_context or {})})
 
-    def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Those that the list shows with the same filters."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            found = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:  # as the list itself does
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
         return csv_download(table_lines(self.table, found), f"{self.table.name}.csv")
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
@@ -59,6 +68,8 @@ class TableAdmin(admin.ModelAdmin[Any]):
             except InvalidInput as error:
                 for texts in error.fields.values():
                     form.add_error("file", texts)
+            except (Conflict, IntegrityError) as error:
+                form.add_error("file", str(error) if isinstance(error, Conflict) else CHANGED)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Import {self.opts.verbose_name_plural}",

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 
 from nms_project.api import detail_flatten
-from nms_project.errors import InvalidInput
+from nms_project.errors import Conflict, InvalidInput
 from nms_project.tables import csv_line, csv_rows, formula_quoted
 
 MAX_ROWS = 20_000
@@ -113,12 +113,16 @@ def table_import(
         return reports
     good = [(report, fields) for report, (fields, errors) in zip(reports, checked, strict=True) if not errors]
     with transaction.atomic():
-        added = table.add([fields for _, fields in good])
+        added = list(table.add([fields for _, fields in good]))
         for (report, _), (pk, is_new) in zip(good, added, strict=True):
             report.outcome = Outcome.CREATED if is_new else Outcome.EXISTS
-            report.id = None if is_new and is_dry_run else pk
+            report.id = pk
         if is_dry_run:
             transaction.set_rollback(True)
+    if is_dry_run:
+        made = {pk for pk, is_new in added if is_new}
+        for report in reports:
+            report.id = None if report.id in made else report.id
     return reports
 
 
@@ -127,21 +131,31 @@ def add_by_name(
     create: Callable[[dict[str, Any]], models.Model],
     rows: Sequence[dict[str, Any]],
 ) -> Iterator[tuple[int, bool]]:
-    """For objects that are unique by name, some hundred of them: each is made on its own."""
+    """For objects that are unique by name, some hundred of them: each is made on its own, in the order of the
+    names, so that two imports never wait for each other. Raises Conflict.
+    """
     manager: models.Manager[Any] = model._default_manager
     taken = dict(manager.filter(name__in=[row["name"] for row in rows]).values_list("name", "pk"))
-    for row in rows:
-        name = row["name"]
-        if name in taken:
-            yield taken[name], False
-            continue
+    firsts: dict[str, int] = {}
+    for position, row in enumerate(rows):
+        firsts.setdefault(row["name"], position)
+    made = set()
+    for name in sorted(firsts.keys() - taken.keys()):
+        row = rows[firsts[name]]
+        if set(row) == {"name"}:
+            raise Conflict(f"{name!r} was deleted meanwhile. Nothing was done; send the table again.")
         try:
             with transaction.atomic():
                 taken[name] = create(row).pk
-            yield taken[name], True
-        except IntegrityError:  # somebody else was faster
-            taken[name] = manager.get(name=name).pk
-            yield taken[name], False
+            made.add(name)
+        except IntegrityError as error:  # somebody else was faster, or what it refers to is gone
+            found = manager.filter(name=name).values_list("pk", flat=True).first()
+            if found is None:
+                raise Conflict(f"What {name!r} refers to was changed meanwhile. Nothing was done.") from error
+            taken[name] = found
+    for position, row in enumerate(rows):
+        name = row["name"]
+        yield taken[name], name in made and firsts[name] == position
 
 
 def table_lines(table: Table[Row], rows: QuerySet[Row]) -> Iterator[bytes]:
