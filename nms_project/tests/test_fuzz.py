@@ -63,7 +63,9 @@ def test_no_request_breaks_the_contract(stack: LiveStack, tmp_path: Path) -> Non
     cases = {}
     for scope in ("viewer", "operator", "admin"):
         token = stack.client.post("auth/tokens", {"name": scope, "scope": scope})["token"]
-        cases[scope] = fuzz(stack, token, tmp_path / f"{scope}.json")
+        # What covers each rule of the schema is the same for all who may: an administrator's is enough.
+        phases = "examples,coverage,fuzzing,stateful" if scope == "admin" else "examples,fuzzing,stateful"
+        cases[scope] = fuzz(stack, token, tmp_path / f"{scope}.json", "--phases", phases)
     login = str(stack.client.session.headers["Authorization"]).removeprefix("Bearer ")
     cases["login"] = fuzz(stack, login, tmp_path / "login.json", "--include-path-regex", "auth/tokens")
     assert sum(cases.values()) >= CASES_OF_A_RUN, cases
