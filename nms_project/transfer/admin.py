@@ -52,9 +52,11 @@ class TableAdmin(admin.ModelAdmin[Any]):
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
-            found = self.get_changelist_instance(request).get_queryset(request)
-        except IncorrectLookupParameters:  # as the list itself does
-            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
+            found = self.get_changelist_instance(request).queryset
+        except (
+            IncorrectLookupParameters
+        ):  # to the list, as that does: here it would be a download of everything
+            return HttpResponseRedirect(f"../?{ERROR_FLAG}=1")
         return csv_download(table_lines(self.table, found), f"{self.table.name}.csv")
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
