@@ -12,6 +12,7 @@ from plugins.snmp.layout import Layout, Storage, integer
 
 KIB = 1024
 TICKS = 100.0  # TimeTicks are hundredths of a second
+STANDSTILL_SECONDS = 30.0  # the longest that an agent's uptime may stand still between two refreshes
 Values = Mapping[str, ValueType]
 
 
@@ -42,10 +43,12 @@ def counters_of(layout: Layout, values: Values, *, clock: float) -> Counters:
 
 
 def has_restarted(before: Counters, now: Counters) -> bool:
-    """The agent's counters began again. sysUpTime also falls when it wraps, after 497 days, which counts as a
-    restart: one poll without rates.
+    """The agent's counters began again: sysUpTime fell, or went on by much less than the time between the
+    polls, as that of an agent that restarts soon after a poll and is up for longer by the next. It also falls
+    when it wraps, after 497 days, which counts as a restart: one poll without rates.
     """
-    return now.uptime_ticks < before.uptime_ticks
+    lived = (now.uptime_ticks - before.uptime_ticks) / TICKS
+    return lived < 0 or lived < (now.wide.seconds - before.wide.seconds) / 2 - STANDSTILL_SECONDS
 
 
 def document_of(layout: Layout, values: Values, before: Counters | None, now: Counters) -> dict[str, Any]:
