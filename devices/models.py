@@ -73,9 +73,7 @@ class Device(Timestamped):
     should_ping = models.BooleanField(default=True, help_text="Ask fping first; poll only what answers.")
     # What its plugin had us keep for it, such as the host key it showed first.
     remembered = models.JSONField(default=dict, db_default={}, blank=True, editable=False)
-    status = models.CharField(
-        max_length=16, choices=DeviceStatus.choices, default=DeviceStatus.DISCOVERED, db_index=True
-    )
+    status = models.CharField(max_length=16, choices=DeviceStatus.choices, default=DeviceStatus.DISCOVERED)
     status_reason = models.CharField(max_length=500, blank=True)
     status_since = models.DateTimeField()
     # What devices/search.py looks into, made by PostgreSQL.
@@ -93,7 +91,10 @@ class Device(Timestamped):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["ip_address", "port"], name="device_ip_port_unique")]
-        indexes = [models.Index(fields=["hostname", "id"], name="device_hostname")]
+        indexes = [
+            models.Index(fields=["hostname", "id"], name="device_hostname"),
+            models.Index(fields=["status", "plugin_id"], name="device_status_plugin"),  # counts of lists
+        ]
 
     def __str__(self) -> str:
         return f"{self.hostname} ({self.ip_address})"

@@ -165,12 +165,17 @@ def outage_response(exception: BaseException) -> JsonResponse:
     return JsonResponse(error_body(503, _outage_message(exception)), status=503, headers=headers)
 
 
-class FirstPagePaginator(Paginator[Any]):
-    """Reads the first page before it counts: one that is not full needs no second search for its count."""
+class QuickPaginator(Paginator[Any]):
+    """Reads the first page before it counts: one that is not full needs no second search for its count. Of
+    the rows before a late page only the keys are read, which an index has.
+    """
 
     def page(self, number: int | str) -> Page[Any]:
         if str(number) != "1":
-            return super().page(number)
+            page = super().page(number)
+            rows: Any = self.object_list
+            keys: Any = page.object_list
+            return Page(rows.filter(pk__in=keys.values("pk")), page.number, self)
         rows = list(self.object_list[: self.per_page + 1])
         if len(rows) <= self.per_page:
             self.__dict__["count"] = len(rows)  # where Django's cached property keeps it
@@ -178,7 +183,7 @@ class FirstPagePaginator(Paginator[Any]):
 
 
 class PageNumbers(PageNumberPagination):
-    django_paginator_class = FirstPagePaginator
+    django_paginator_class = QuickPaginator
     page_size_query_param = "page_size"
     max_page_size = 1_000
 

@@ -18,7 +18,7 @@ from devices.models import (
     port_error,
 )
 from devices.plugins import plugin_find, plugin_ids
-from nms_project.fields import StrictModelSerializer, TextField
+from nms_project.fields import StrictModelSerializer, TextField, TimeField
 from nms_project.filters import ADDRESS_SCHEMA, MAX_ID
 from plugins.registry import Plugin
 
@@ -99,13 +99,9 @@ class DeviceSerializer(StrictModelSerializer[Device]):
         allow_null=True,
     )
     status = serializers.ChoiceField(choices=SETTABLE, required=False)
-    last_polled_at = serializers.DateTimeField(
-        source="poll_state.last_polled_at", read_only=True, allow_null=True
-    )
+    last_polled_at = TimeField(source="poll_state.last_polled_at", read_only=True, allow_null=True)
     last_verdict = serializers.CharField(source="poll_state.last_verdict", read_only=True, allow_null=True)
-    next_poll_at = serializers.DateTimeField(
-        source="poll_state.next_poll_at", read_only=True, allow_null=True
-    )
+    next_poll_at = TimeField(source="poll_state.next_poll_at", read_only=True, allow_null=True)
 
     class Meta:
         model = Device

@@ -1,5 +1,6 @@
 """gunicorn, serving API and admin."""
 
+import gc
 from typing import Any
 
 from django.conf import settings
@@ -35,6 +36,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         from nms_project.wsgi import application  # when gunicorn asks for it
 
         connection_created.connect(statements_bound)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not looked through for garbage, request by request
         return application
 
 
