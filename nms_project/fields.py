@@ -28,7 +28,7 @@ class YesOrNoField(serializers.BooleanField):
 
 
 class TimeField(serializers.DateTimeField):
-    """RFC 3339 in UTC. DRF's looks for the zone to show each value in: a third of the time of a list's rows."""
+    """RFC 3339 in UTC. DRF looks for the zone to show each value in: a third of the time of a list."""
 
     def to_representation(self, value: datetime) -> str:
         if value.tzinfo is UTC:
