@@ -1,9 +1,11 @@
 """Filter fields that check what they are given before the database sees it, and say what they take."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django_filters import rest_framework as filters
+from django_filters.fields import IsoDateTimeField
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.filters import OrderingFilter
 
@@ -43,6 +45,20 @@ class IdFilter(filters.Filter):
 @extend_schema_field(ADDRESS_SCHEMA)
 class AddressFilter(filters.Filter):
     field_class = forms.GenericIPAddressField
+
+
+class TimeField(IsoDateTimeField):
+    def to_python(self, value: Any) -> datetime | None:
+        """In UTC: PostgreSQL refuses offsets of sixteen hours and more, which RFC 3339 allows."""
+        moment: datetime | None = super().to_python(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError:
+            raise forms.ValidationError("Must be within the years 1 to 9999 in UTC.") from None
+
+
+class TimeFilter(filters.IsoDateTimeFilter):
+    field_class = TimeField
 
 
 class YesOrNoField(forms.NullBooleanField):

@@ -14,7 +14,7 @@ from rest_framework.serializers import ModelSerializer
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from accounts.models import AuditEntry
-from nms_project.filters import IdFilter
+from nms_project.filters import IdFilter, TimeFilter
 from nms_project.tables import csv_download, csv_line, formula_quoted
 
 FIELDS = (
@@ -42,8 +42,8 @@ class AuditEntrySerializer(ModelSerializer[AuditEntry]):
 
 class AuditFilter(filters.FilterSet):
     actor_id = IdFilter()
-    start = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    end = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+    start = TimeFilter(field_name="at", lookup_expr="gte")
+    end = TimeFilter(field_name="at", lookup_expr="lt")
 
     class Meta:
         model = AuditEntry

@@ -164,3 +164,13 @@ def test_it_is_filtered_and_exported(api: APIClient, device: Device) -> None:
     assert [row["object_name"] for row in rows] == ["'=1+1", "b", "c"]
     assert rows[0]["after"] == '{"hostname":"=1+1"}'
     assert api.get("/api/v1/audit", {"start": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("moment", "status"),
+    [("1824-09-26T05:58:59.19-23:34", 200), ("0001-01-01T00:00:00+01:00", 400), ("yesterday", 400)],
+)
+def test_times_of_any_offset_are_taken(api: APIClient, moment: str, status: int) -> None:
+    answer = api.get("/api/v1/audit", {"end": moment})
+    assert answer.status_code == status
+    assert status == 200 or "end" in answer.json()["error"]["fields"]

@@ -222,7 +222,9 @@ class _Kit:
             found["slow"]["error_code"] == ErrorCode.TIMEOUT,
             f"a host that says nothing is `timeout`, not {found['slow']['error_code']!r}.",
         )
-        allowed = TASK_SECONDS + SLACK_SECONDS + 2.0  # for the process to start and end
+        allowed = (
+            TASK_SECONDS + SLACK_SECONDS + 4.0
+        )  # for the process to start and end, on a busy machine too
         expect(
             elapsed <= allowed,
             f"timeout_seconds was {TASK_SECONDS:g}, the whole took {elapsed:.1f} s: keep a clock of its own.",
