@@ -59,7 +59,7 @@ class Servers:
             folder,
             "sentinel",
             f"bind 127.0.0.1\nsentinel monitor {MASTER} 127.0.0.1 {self.ports['master']} 1\n"
-            f"sentinel auth-pass {MASTER} {PASSWORD}\nsentinel down-after-milliseconds {MASTER} 500\n"
+            f"sentinel auth-pass {MASTER} {PASSWORD}\nsentinel down-after-milliseconds {MASTER} 2000\n"
             f"sentinel failover-timeout {MASTER} 3000\n",
             "--sentinel",
         )
