@@ -33,7 +33,10 @@ def devices_deactivate(device_ids: Iterable[int], *, reason: str) -> dict[int, O
     """Those that are active; of the others nothing changes, nor the reason why they are not."""
 
     def one(device_id: int) -> Outcome:
-        if services.device_take_off(device_id=device_id, status=DeviceStatus.INACTIVE, reason=reason):
+        done = services.device_take_off(
+            device_id=device_id, status=DeviceStatus.INACTIVE, reason=reason, has_failed=False
+        )
+        if done:
             return Outcome.DEACTIVATED
         return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
 

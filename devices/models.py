@@ -76,6 +76,8 @@ class Device(Timestamped):
     status = models.CharField(max_length=16, choices=DeviceStatus.choices, default=DeviceStatus.DISCOVERED)
     status_reason = models.CharField(max_length=500, blank=True)
     status_since = models.DateTimeField()
+    # It left the schedule by itself: its failures, or its configuration, took it off.
+    has_failed = models.BooleanField(default=False, db_default=False, editable=False)
     # What devices/search.py looks into, made by PostgreSQL.
     search_text = models.GeneratedField(
         expression=models.Func(
@@ -94,6 +96,7 @@ class Device(Timestamped):
         indexes = [
             models.Index(fields=["hostname", "id"], name="device_hostname"),
             models.Index(fields=["status", "plugin_id"], name="device_status_plugin"),  # counts of lists
+            models.Index(fields=["status_since"], name="device_failed", condition=models.Q(has_failed=True)),
         ]
 
     def __str__(self) -> str:
@@ -167,7 +170,10 @@ class StatusChange(models.Model):
     class Meta:
         # By id, given under the device's lock: `at` is when a transaction began, which may then have waited.
         ordering = ["-id"]
-        indexes = [models.Index(fields=["device", "-at"], name="statuschange_device_at")]
+        indexes = [
+            models.Index(fields=["device", "-at"], name="statuschange_device_at"),
+            models.Index(fields=["at"], name="statuschange_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.old_status or 'new'} → {self.new_status}"

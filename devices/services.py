@@ -147,9 +147,15 @@ def device_provision(*, device_id: int, interval_seconds: int | None, reason: st
 
 @transaction.atomic
 def device_take_off(
-    *, device_id: int, status: DeviceStatus, reason: str, active_before: datetime | None = None
+    *,
+    device_id: int,
+    status: DeviceStatus,
+    reason: str,
+    has_failed: bool,
+    active_before: datetime | None = None,
 ) -> bool:
-    """Takes an active device off the schedule; False when it is not active (any more).
+    """Takes an active device off the schedule; False when it is not active (any more). `has_failed`: nobody
+    asked for that.
 
     With `active_before` only if the device has been active since an earlier time: a failure of a slot that
     was due before the device was provisioned says nothing about it now.
@@ -157,7 +163,7 @@ def device_take_off(
     device = Device.objects.select_for_update().filter(pk=device_id, status=DeviceStatus.ACTIVE).first()
     if device is None or (active_before is not None and device.status_since >= active_before):
         return False
-    _set_status(device, status, reason, database_now())
+    _set_status(device, status, reason, database_now(), has_failed=has_failed)
     PollState.objects.filter(device_id=device_id).update(next_poll_at=None)
     return True
 
@@ -257,10 +263,13 @@ def _move_slots(device: Device, now: datetime) -> None:
     states.update(interval_seconds=interval, grid_offset_ms=offset)
 
 
-def _set_status(device: Device, status: DeviceStatus, reason: str, now: datetime) -> None:
+def _set_status(
+    device: Device, status: DeviceStatus, reason: str, now: datetime, *, has_failed: bool = False
+) -> None:
     old = device.status
     device.status, device.status_reason, device.status_since = status, reason[:500], now
-    device.save(update_fields=["status", "status_reason", "status_since", "updated_at"])
+    device.has_failed = has_failed
+    device.save(update_fields=["status", "status_reason", "status_since", "has_failed", "updated_at"])
     if old != status:
         _change(device, old, reason, now).save()
 

@@ -2,7 +2,7 @@
 
 from django.db.models import Count, Q, QuerySet
 
-from discovery.models import DiscoveryRun, Outcome
+from discovery.models import DiscoveryRun, Outcome, RunStatus
 
 
 def runs_with_progress() -> QuerySet[DiscoveryRun]:
@@ -15,3 +15,9 @@ def runs_with_progress() -> QuerySet[DiscoveryRun]:
         created=Count("results", filter=Q(results__outcome=Outcome.CREATED)),
         failed=Count("results", filter=Q(results__outcome=Outcome.FAILED)),
     ).order_by("-id")
+
+
+def runs_open() -> QuerySet[DiscoveryRun]:
+    """Those that wait or are under way, with progress and profile."""
+    is_open = (RunStatus.QUEUED, RunStatus.RUNNING)
+    return runs_with_progress().filter(status__in=is_open).select_related("profile")

@@ -87,6 +87,7 @@ def _deactivate(counted: Counted) -> bool:
         device_id=failure.device_id,
         status=DeviceStatus.INACTIVE,
         reason=reason,
+        has_failed=True,
         active_before=failure.due_at,
     )
     if changed:

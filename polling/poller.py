@@ -103,6 +103,8 @@ def _remember(jobs: Mapping[str, _Job], results: Sequence[Result]) -> None:
 def _take_off(jobs: Sequence[_Job], reason: str) -> list[Report]:
     """Devices that their configuration keeps from being polled leave the schedule with the reason."""
     for job in jobs:
-        device_take_off(device_id=job.device.device_id, status=DeviceStatus.ERROR, reason=reason)
+        device_take_off(
+            device_id=job.device.device_id, status=DeviceStatus.ERROR, reason=reason, has_failed=True
+        )
     logger.error("%d devices cannot be polled: %s", len(jobs), reason)
     return [not_attempted(job.pinged.slot, reason, rtt_ms=job.pinged.rtt_ms) for job in jobs]

@@ -81,7 +81,7 @@ def test_the_slot_that_provisioning_made_counts(device: Device) -> None:
 
 
 def test_failures_of_a_deactivated_device_count_nothing(device: Device) -> None:
-    device_take_off(device_id=device.pk, status=DeviceStatus.INACTIVE, reason="by hand")
+    device_take_off(device_id=device.pk, status=DeviceStatus.INACTIVE, reason="by hand", has_failed=False)
     assert fail(device, 1, 2, 3) == []
     device.refresh_from_db()
     assert device.status_reason == "by hand"

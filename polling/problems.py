@@ -1,0 +1,143 @@
+"""What is wrong now: devices that were taken off the schedule, do not answer, or come and go."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, F
+
+from devices.models import DeviceStatus, StatusChange
+from polling.models import VerdictKind
+from polling.verdict_rollups import DOWN
+
+FAILING = (*DOWN, VerdictKind.PLUGIN_ERROR.value)
+LOOKED_BACK = timedelta(hours=6)  # for the last good verdict of a device that is still polled
+MAX_FAILING = 500  # whose last good verdict is looked for: those of an outage soon go off the schedule
+FLAPPING_RANGE = timedelta(hours=24)
+FLAPPING_CHANGES = 4  # down twice, up twice
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`state` is `down` (its failures took it off the schedule), `error` (its configuration did), or what
+    came of its last poll while it is active. `since` is None when its last good verdict is older than
+    LOOKED_BACK.
+    """
+
+    device_id: int
+    hostname: str
+    ip_address: str
+    state: str
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flapping:
+    """How often within FLAPPING_RANGE a device went off the schedule, or was brought back."""
+
+    device_id: int
+    hostname: str
+    ip_address: str
+    changes: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """`newest` and `longest` are the ends of one list of `total`."""
+
+    total: int
+    newest: list[Problem]
+    longest: list[Problem]
+
+
+PROBLEMS = """
+WITH problems AS MATERIALIZED (
+    SELECT id AS device_id, hostname, host(ip_address) AS address,
+           CASE status WHEN 'error' THEN status ELSE 'down' END AS state, status_since AS since,
+           status_reason AS reason
+    FROM devices_device WHERE has_failed
+    UNION ALL
+    SELECT id, hostname, host(ip_address), failing.last_verdict, good.due_at, coalesce(last.error, '')
+    FROM (
+        SELECT device_id, last_verdict, last_due_at FROM devices_pollstate
+        WHERE last_verdict = ANY(%(failing)s) AND next_poll_at IS NOT NULL
+        ORDER BY last_due_at DESC NULLS LAST LIMIT %(most)s
+    ) AS failing
+    JOIN devices_device ON id = failing.device_id AND status = 'active'
+    LEFT JOIN LATERAL (
+        SELECT due_at FROM polling_verdict AS verdict
+        WHERE verdict.device_id = id AND kind = 'ok' AND due_at > %(earliest)s ORDER BY due_at DESC LIMIT 1
+    ) AS good ON true
+    LEFT JOIN LATERAL (
+        SELECT error FROM polling_verdict AS verdict
+        WHERE verdict.device_id = id AND due_at > %(earliest)s AND kind = ANY(%(failing)s)
+        ORDER BY due_at DESC LIMIT 1
+    ) AS last ON true
+), ranked AS (
+    SELECT *, row_number() OVER (ORDER BY since DESC NULLS LAST, device_id DESC) AS newest,
+           row_number() OVER (ORDER BY since NULLS FIRST, device_id) AS longest,
+           count(*) OVER () AS total
+    FROM problems
+)
+SELECT device_id, hostname, address, state, since, reason, newest, longest, total
+FROM ranked WHERE newest <= %(limit)s OR longest <= %(limit)s
+"""
+FLAPPING = """
+SELECT device_id, hostname, host(ip_address), changes, last_at
+FROM (
+    SELECT device_id, count(*) AS changes, max(at) AS last_at FROM devices_statuschange
+    WHERE at > %(earliest)s AND old_status <> new_status AND 'active' IN (old_status, new_status)
+    AND old_status NOT IN ('', 'discovered')
+    GROUP BY device_id HAVING count(*) >= %(least)s
+) AS changed
+JOIN devices_device ON id = device_id
+ORDER BY changes DESC, last_at DESC LIMIT %(limit)s
+"""
+
+
+def problems_now(now: datetime, *, limit: int) -> Problems:
+    """The `limit` newest and the `limit` longest."""
+    values: dict[str, Any] = {
+        "failing": list(FAILING),
+        "most": MAX_FAILING,
+        "earliest": now - LOOKED_BACK,
+        "limit": limit,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(PROBLEMS, values)
+        rows = cursor.fetchall()
+    newest = [Problem(*row[:6]) for row in sorted(rows, key=_newest) if _newest(row) <= limit]
+    longest = [Problem(*row[:6]) for row in sorted(rows, key=_longest) if _longest(row) <= limit]
+    return Problems(rows[0][8] if rows else 0, newest, longest)
+
+
+def _newest(row: tuple[Any, ...]) -> int:
+    return int(row[6])
+
+
+def _longest(row: tuple[Any, ...]) -> int:
+    return int(row[7])
+
+
+def flapping(now: datetime, *, limit: int) -> list[Flapping]:
+    """Those that changed most often."""
+    values: dict[str, Any] = {"earliest": now - FLAPPING_RANGE, "least": FLAPPING_CHANGES, "limit": limit}
+    with connection.cursor() as cursor:
+        cursor.execute(FLAPPING, values)
+        return [Flapping(*row) for row in cursor.fetchall()]
+
+
+def status_moves(since: datetime) -> dict[str, int]:
+    """By how much the number of devices of each status grew since then by changes of status; new devices
+    count, deleted ones do not.
+    """
+    moved: dict[str, int] = dict.fromkeys(DeviceStatus.values, 0)
+    changes = StatusChange.objects.filter(at__gt=since).exclude(old_status=F("new_status"))
+    for old, new, number in changes.order_by().values_list("old_status", "new_status").annotate(Count("pk")):
+        moved[new] += number
+        if old:
+            moved[old] -= number
+    return moved
