@@ -3,26 +3,31 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import ApiToken, AuditEntry
 from accounts.sessions import sessions_end
 from accounts.tokens import token_revoke
-from nms_project.admin import ReadOnlyAdmin
+from nms_project.admin import ModelAdmin, ReadOnlyAdmin
 
 admin.site.unregister(User)
+admin.site.unregister(Group)
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin[User]):
+class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
     """Nobody makes of anybody more than a role: only superusers work on superusers and single permissions."""
 
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     actions = ("log_out",)
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         fixed = tuple(super().get_readonly_fields(request, obj))
@@ -56,6 +61,11 @@ def _may_touch(request: HttpRequest, obj: User | None) -> bool:
     return obj is None or not obj.is_superuser or bool(request.user.is_superuser)
 
 
+@admin.register(Group)
+class RoleAdmin(GroupAdmin, ModelAdmin[Group]):
+    pass
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("at", "actor", "source", "address", "action", "object_type", "object_name")
@@ -65,7 +75,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
+class ApiTokenAdmin(ModelAdmin[ApiToken]):
     list_display = ("name", "user", "scope", "created_at", "expires_at", "last_used_at", "revoked_at")
     list_filter = ("scope",)
     list_select_related = ("user",)

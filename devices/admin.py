@@ -4,9 +4,9 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from devices import bulk, services
 from devices.credentials import payload_encrypted_for, protocol_change_check
@@ -14,6 +14,7 @@ from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, Statu
 from devices.plugins import plugin_ids
 from devices.search import devices_search
 from devices.transfer import CredentialTable, DeviceTable
+from nms_project.admin import ActionForm, TabularInline
 from nms_project.errors import InvalidInput
 from nms_project.transfer.admin import TableAdmin
 
@@ -21,7 +22,7 @@ from nms_project.transfer.admin import TableAdmin
 class CredentialForm(forms.ModelForm[CredentialProfile]):
     payload = forms.CharField(
         required=False,
-        widget=forms.PasswordInput(attrs={"size": 80, "autocomplete": "new-password"}),
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
         help_text="A JSON object for the protocol's plugin. Leave it empty to keep the stored secret.",
     )
 
@@ -31,7 +32,9 @@ class CredentialForm(forms.ModelForm[CredentialProfile]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["protocol"] = forms.ChoiceField(choices=[(name, name) for name in plugin_ids()])
+        self.fields["protocol"] = forms.ChoiceField(
+            choices=[(name, name) for name in plugin_ids()], widget=UnfoldAdminSelectWidget
+        )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -69,7 +72,7 @@ class CredentialProfileAdmin(TableAdmin):
             super().save_model(request, obj, form, change)
 
 
-class StatusChangeInline(admin.TabularInline[StatusChange, Device]):
+class StatusChangeInline(TabularInline[StatusChange, Device]):
     model = StatusChange
     fields = ("at", "old_status", "new_status", "reason")
     readonly_fields = fields

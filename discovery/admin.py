@@ -14,7 +14,7 @@ from discovery.selectors import runs_with_progress
 from discovery.services import fallbacks_check, run_start
 from discovery.targets import target_check
 from discovery.transfer import DiscoveryProfileTable
-from nms_project.admin import ReadOnlyAdmin
+from nms_project.admin import ReadOnlyAdmin, TabularInline
 from nms_project.errors import InvalidInput
 from nms_project.transfer.admin import TableAdmin
 
@@ -66,7 +66,7 @@ class FallbackCredentialFormSet(forms.BaseInlineFormSet[FallbackCredential, Disc
             raise forms.ValidationError(error.fields["fallback_credential_profile_ids"]) from None
 
 
-class FallbackCredentialInline(admin.TabularInline[FallbackCredential, DiscoveryProfile]):
+class FallbackCredentialInline(TabularInline[FallbackCredential, DiscoveryProfile]):
     model = FallbackCredential
     formset = FallbackCredentialFormSet
     verbose_name = "further credential"

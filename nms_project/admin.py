@@ -1,12 +1,20 @@
 """What pages of the admin share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
 from django.http import HttpRequest
 
+if TYPE_CHECKING:  # unfold has no types; its classes are Django's with another look
+    from django.contrib.admin import ModelAdmin, TabularInline
+    from django.contrib.admin.helpers import ActionForm
+else:
+    from unfold.admin import ModelAdmin, TabularInline
+    from unfold.forms import ActionForm
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+__all__ = ["ActionForm", "ModelAdmin", "ReadOnlyAdmin", "TabularInline"]
+
+
+class ReadOnlyAdmin(ModelAdmin[Any]):
     """Rows to be looked at, which nobody makes, changes or deletes here."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

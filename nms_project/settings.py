@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from nms_project import env, redis_address, state
+from nms_project.look import UNFOLD as UNFOLD  # django-unfold's
 from nms_project.queues import Queue
 from nms_project.schedule import beat_schedule
 
@@ -129,7 +130,8 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # before the admin whose templates it replaces
+    "console.apps.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -150,6 +152,7 @@ INSTALLED_APPS = [
     "health",
     "polling",
     "discovery",
+    "console",
     "accounts",  # last: its roles are made of all permissions
 ]
 MIDDLEWARE = [

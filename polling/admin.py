@@ -14,6 +14,7 @@ from devices.admin import DeviceAdmin
 from devices.models import Device
 from devices.services import database_now
 from metrics.models import Sample
+from nms_project.admin import ModelAdmin
 from polling.explain import device_explain
 from polling.models import ParkedMessage, Verdict
 
@@ -73,7 +74,7 @@ def _number(value: float | None) -> str:
 
 
 @admin.register(ParkedMessage)
-class ParkedMessageAdmin(admin.ModelAdmin[ParkedMessage]):
+class ParkedMessageAdmin(ModelAdmin[ParkedMessage]):
     """Messages that killed their worker three times. They can be looked at and deleted."""
 
     list_display = ("task_id", "parked_at")

@@ -18,7 +18,14 @@ PRODUCTION = {
     "NMS_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
     "NMS_HTTPS": "true",
 }
-PAGES = ["/admin/login/", "/api/v1/docs", "/api/v1/redoc", "/api/v1/devices", "/api/v1/devices?format=api"]
+PAGES = [
+    "/admin/login/",
+    "/admin/",
+    "/api/v1/docs",
+    "/api/v1/redoc",
+    "/api/v1/devices",
+    "/api/v1/devices?format=api",
+]
 
 
 def test_a_production_server_has_nothing_to_complain_about() -> None:
@@ -39,7 +46,9 @@ def test_no_page_runs_inline_scripts(client: Client, user: Any, page: str) -> No
     client.force_login(user)
     answer = client.get(page)
     policy = answer["Content-Security-Policy"]
-    assert "script-src 'self';" in f"{policy};"
+    # The admin's theme makes functions of expressions in its own templates; nothing inline runs there either.
+    scripts = "'self' 'unsafe-eval'" if page.startswith("/admin/") else "'self'"
+    assert f"script-src {scripts};" in f"{policy};"
     assert "frame-ancestors 'none'" in policy
     assert answer["X-Content-Type-Options"] == "nosniff"
     inline = re.findall(r"<script(?![^>]*\bsrc=)([^>]*)>", answer.content.decode())

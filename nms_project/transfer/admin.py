@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
@@ -13,7 +12,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanSwitchWidget
 
+from nms_project.admin import ModelAdmin
 from nms_project.errors import Conflict, InvalidInput
 from nms_project.tables import csv_download
 from nms_project.transfer.api import csv_text
@@ -23,16 +24,25 @@ CHANGED = "Something that the table refers to was changed meanwhile. Nothing was
 
 
 class ImportForm(forms.Form):
-    file = forms.FileField(label="CSV file", widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}))
+    file = forms.FileField(
+        label="CSV file", widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,text/csv"})
+    )
     dry_run = forms.BooleanField(
-        required=False, initial=True, label="Dry run", help_text="Report what would be done, and do nothing."
+        required=False,
+        initial=True,
+        label="Dry run",
+        help_text="Report what would be done, and do nothing.",
+        widget=UnfoldBooleanSwitchWidget,
     )
     all_or_nothing = forms.BooleanField(
-        required=False, label="All or nothing", help_text="One wrong row leaves everything undone."
+        required=False,
+        label="All or nothing",
+        help_text="One wrong row leaves everything undone.",
+        widget=UnfoldBooleanSwitchWidget,
     )
 
 
-class TableAdmin(admin.ModelAdmin[Any]):
+class TableAdmin(ModelAdmin[Any]):
     table: ClassVar[Table[Any]]
     change_list_template = "admin/table_change_list.html"
 

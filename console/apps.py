@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
+
+
+class ConsoleConfig(AppConfig):
+    name = "console"
+    default = True
+
+
+class ConsoleAdminConfig(admin_apps.AdminConfig):
+    """Django's admin with our site; stands in INSTALLED_APPS in the place of django.contrib.admin."""
+
+    default = False
+    default_site = "console.site.ConsoleSite"

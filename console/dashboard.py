@@ -1,0 +1,170 @@
+"""What the dashboard shows, gathered at one moment for everybody who looks within a few seconds of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import redis
+from django.core.cache import cache
+from django.db.models import Count
+
+from devices.models import Device, DeviceStatus
+from devices.services import database_now
+from discovery.models import DiscoveryRun
+from discovery.selectors import runs_open
+from nms_project.heartbeat import Worker, workers_list
+from nms_project.queues import queue_names
+from polling.backlog import queue_lengths
+from polling.busiest import Busy, busiest
+from polling.fleet import ScheduleState, completeness, lateness, schedule_state
+from polling.problems import Flapping, Problems, flapping, problems_now, status_moves
+from polling.verdict_rollups import DOWN, UNANSWERED, Tally
+
+KEPT_SECONDS = 4
+SHOWN = 10
+HOURS = timedelta(hours=24)
+CHANGE_RANGE = timedelta(hours=1)
+LATE_SECONDS = 2.0  # one of LATENESS_BOUNDS
+TITLES = {
+    "cpu": ("Processor", "%"),
+    "memory": ("Memory", "%"),
+    "disk": ("Fullest disk", "%"),
+    "rtt": ("Round trip", "ms"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCount:
+    """`moved`: by how many it grew within the last hour."""
+
+    status: str
+    count: int
+    moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One hour. None where nothing was due, or nothing told whether the devices answer."""
+
+    start: datetime
+    percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The last 24 hours. `late_percent` of the polls of the last ten minutes began more than 2 s late."""
+
+    availability_bars: Sequence[Bar]
+    completeness_bars: Sequence[Bar]
+    availability: float | None
+    completeness: float | None
+    late_percent: float | None
+    schedule: ScheduleState
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    queue: str
+    waiting: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """None is what Redis does not tell, since it is away."""
+
+    queues: Sequence[QueueRow] | None
+    workers: Sequence[Worker] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    name: str
+    title: str
+    unit: str
+    rows: Sequence[Busy]
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    at: datetime
+    statuses: Sequence[StatusCount]
+    problems: Problems
+    flapping: Sequence[Flapping]
+    fleet: Fleet
+    system: System
+    runs: Sequence[DiscoveryRun]
+    tops: Sequence[Top]
+
+
+def dashboard() -> Dashboard:
+    """At most KEPT_SECONDS old; `at` says of when it is."""
+    found: Dashboard | None = cache.get("dashboard")
+    if found is None:
+        found = _gathered(database_now())
+        cache.set("dashboard", found, KEPT_SECONDS)
+    return found
+
+
+def _gathered(now: datetime) -> Dashboard:
+    return Dashboard(
+        at=now,
+        statuses=_statuses(now),
+        problems=problems_now(now, limit=SHOWN),
+        flapping=flapping(now, limit=SHOWN),
+        fleet=_fleet(now),
+        system=_system(),
+        runs=list(runs_open()[:SHOWN]),
+        tops=_tops(now),
+    )
+
+
+def _statuses(now: datetime) -> list[StatusCount]:
+    counts = dict(Device.objects.order_by().values_list("status").annotate(Count("pk")))
+    moved = status_moves(now - CHANGE_RANGE)
+    # The worst first, then the usual.
+    shown = (DeviceStatus.ERROR, DeviceStatus.ACTIVE, DeviceStatus.DISCOVERED, DeviceStatus.INACTIVE)
+    return [StatusCount(status.value, counts.get(status, 0), moved[status]) for status in shown]
+
+
+def _fleet(now: datetime) -> Fleet:
+    hours = completeness(start=now - HOURS, end=now, now=now)
+    whole = sum((hour.verdicts for hour in hours), Tally())
+    late = lateness(now)
+    polls = late[-1][1]
+    return Fleet(
+        availability_bars=[Bar(hour.start, _availability(hour.verdicts)) for hour in hours],
+        completeness_bars=[Bar(hour.start, _completeness(hour.verdicts)) for hour in hours],
+        availability=_availability(whole),
+        completeness=_completeness(whole),
+        late_percent=_percent(polls - dict(late)[LATE_SECONDS], polls),
+        schedule=schedule_state(now),
+    )
+
+
+def _availability(verdicts: Counter[str]) -> float | None:
+    return _percent(verdicts["ok"], verdicts["ok"] + sum(verdicts[kind] for kind in DOWN))
+
+
+def _completeness(verdicts: Counter[str]) -> float | None:
+    due = verdicts.total()
+    return _percent(due - sum(verdicts[kind] for kind in UNANSWERED), due)
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return 100 * part / whole if whole else None
+
+
+def _system() -> System:
+    try:
+        waiting, workers = queue_lengths(queue_names()), workers_list()
+    except redis.RedisError:
+        return System(None, None)
+    alive = Counter(queue for worker in workers if worker.is_alive for queue in worker.beat.queues)
+    return System([QueueRow(name, length, alive[name]) for name, length in waiting.items()], workers)
+
+
+def _tops(now: datetime) -> list[Top]:
+    found = busiest(now, limit=SHOWN)
+    return [Top(name, title, unit, found[name]) for name, (title, unit) in TITLES.items()]

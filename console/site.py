@@ -1,0 +1,61 @@
+"""The admin's site: the dashboard is its first page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from csp.decorators import csp_update
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from unfold.sites import UnfoldAdminSite
+
+from console.dashboard import dashboard
+
+# Alpine.js, which the theme is built on, makes functions of the expressions in attributes of its templates.
+# Templates escape what they show, so no text of a device becomes an attribute.
+with_expressions: Callable[[Callable[..., Any]], Callable[..., Any]] = csp_update(
+    {"script-src": ["'unsafe-eval'"]}
+)
+REFRESH_SECONDS = 5
+# Who may see all that the dashboard shows; others get the list of what they may.
+NEEDED = ("devices.view_device", "polling.view_verdict", "metrics.view_sample", "discovery.view_discoveryrun")
+
+
+class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        wrapped: Callable[..., Any] = with_expressions(super().admin_view(view, cacheable))
+        return wrapped
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        answer: HttpResponseBase = with_expressions(super().login)(request, extra_context)
+        return answer
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [path("live/", self.admin_view(self.live), name="live")]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        if not may_see_all(request.user):
+            answer: TemplateResponse = super().index(request, extra_context)
+            return answer
+        context = {
+            **self.each_context(request),
+            "title": "Dashboard",
+            "shown": dashboard(),
+            "refresh_seconds": REFRESH_SECONDS,
+            **(extra_context or {}),
+        }
+        request.current_app = self.name
+        return TemplateResponse(request, "console/dashboard.html", context)
+
+    def live(self, request: HttpRequest) -> HttpResponse:
+        """The panels of the dashboard as they are now."""
+        if not may_see_all(request.user):
+            raise PermissionDenied
+        return TemplateResponse(request, "console/panels.html", {"shown": dashboard()})
+
+
+def may_see_all(user: Any) -> bool:
+    return not isinstance(user, AnonymousUser) and bool(user.has_perms(NEEDED))

@@ -1,0 +1,76 @@
+/* Keeps the panels of the dashboard fresh: each is replaced only when it has changed, so nothing flickers and the
+   keyboard's place is kept. Says when what is shown is old. */
+"use strict";
+(() => {
+  const panels = document.getElementById("panels");
+  const stale = document.getElementById("stale");
+  const pause = Number(panels.dataset.seconds) * 1000;
+  const PATIENCE = 3; // answers that may fail to come before the page says that it is old
+  let answeredAt = Date.now();
+  let since = new Date();
+
+  function focusIn(panel) {
+    const active = document.activeElement;
+    return panel.contains(active) ? active.getAttribute("href") : null;
+  }
+
+  function replace(fresh) {
+    for (const panel of fresh.querySelectorAll("[id^='panel-']")) {
+      const shown = document.getElementById(panel.id);
+      if (shown && shown.innerHTML !== panel.innerHTML) {
+        const focused = focusIn(shown);
+        shown.innerHTML = panel.innerHTML;
+        if (focused !== null) {
+          [...shown.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
+        }
+      }
+    }
+  }
+
+  function tell(text) {
+    if (stale.textContent !== text) {
+      stale.textContent = text;
+    }
+    stale.hidden = text === "";
+    panels.classList.toggle("nms-old", text !== "");
+  }
+
+  function tellWhenOld(why) {
+    if (Date.now() - answeredAt > PATIENCE * pause) {
+      tell(`What you see is of ${since.toISOString().slice(11, 19)} UTC: ${why}`);
+    }
+  }
+
+  async function refresh() {
+    try {
+      const answer = await fetch(panels.dataset.live, { redirect: "manual", cache: "no-store" });
+      if (answer.type === "opaqueredirect" || answer.status === 403) {
+        answeredAt = 0;
+        tellWhenOld("you are logged out. Load the page again to log in.");
+      } else if (answer.ok) {
+        replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        answeredAt = Date.now();
+        since = new Date();
+        tell("");
+      } else {
+        tellWhenOld(`the server answers with an error (${answer.status}).`);
+      }
+    } catch {
+      tellWhenOld("the server does not answer.");
+    }
+  }
+
+  async function loop() {
+    if (!document.hidden) {
+      await refresh();
+    }
+    setTimeout(loop, pause);
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) {
+      refresh();
+    }
+  });
+  setTimeout(loop, pause);
+})();
