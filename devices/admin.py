@@ -10,11 +10,11 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from devices import bulk, services
 from devices.credentials import payload_encrypted_for, protocol_change_check
-from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device, StatusChange
+from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device
 from devices.plugins import plugin_ids
 from devices.search import devices_search
 from devices.transfer import CredentialTable, DeviceTable
-from nms_project.admin import ActionForm, TabularInline
+from nms_project.admin import ActionForm
 from nms_project.errors import InvalidInput
 from nms_project.transfer.admin import TableAdmin
 
@@ -72,20 +72,6 @@ class CredentialProfileAdmin(TableAdmin):
             super().save_model(request, obj, form, change)
 
 
-class StatusChangeInline(TabularInline[StatusChange, Device]):
-    model = StatusChange
-    fields = ("at", "old_status", "new_status", "reason")
-    readonly_fields = fields
-    can_delete = False
-    extra = 0
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[StatusChange]:
-        return super().get_queryset(request).select_related("device")
-
-
 class IntervalForm(ActionForm):
     """What an action is told besides the devices; `set_interval` checks it, so that the others do without."""
 
@@ -113,16 +99,7 @@ class DeviceAdmin(TableAdmin):
     search_help_text = "Parts of name or address, or a network such as 10.2.0.0/16"
     actions = ("provision", "deactivate", "set_interval", "forget")
     action_form = IntervalForm
-    readonly_fields: ClassVar[tuple[str, ...]] = (
-        "status",
-        "status_reason",
-        "status_since",
-        "last_verdict",
-        "last_polled_at",
-        "next_poll_at",
-        "remembered",
-    )
-    inlines = (StatusChangeInline,)
+    readonly_fields: ClassVar[tuple[str, ...]] = ("remembered",)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         return devices_search(queryset, search_term.split()), False
@@ -151,10 +128,6 @@ class DeviceAdmin(TableAdmin):
     @admin.display(description="last polled")
     def last_polled_at(self, device: Device) -> Any:
         return device.poll_state.last_polled_at
-
-    @admin.display(description="next poll")
-    def next_poll_at(self, device: Device) -> Any:
-        return device.poll_state.next_poll_at
 
     def save_model(self, request: HttpRequest, obj: Device, form: Any, change: bool) -> None:
         """Through the services, which keep the run state beside the device."""

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 from devices.models import Device, DeviceStatus, PollState, StatusChange, Timestamped
 from devices.schedule import grid_offset_ms, next_slot
+from nms_project.errors import Conflict
 from plugins.contract import MAX_REMEMBERED_BYTES
 
 MANUAL = "provisioned"
@@ -142,6 +143,24 @@ def device_provision(*, device_id: int, interval_seconds: int | None, reason: st
     PollState.objects.filter(device_id=device_id).update(
         next_poll_at=now, interval_seconds=interval, grid_offset_ms=grid_offset_ms(device_id, interval)
     )
+    return True
+
+
+@transaction.atomic
+def device_poll_now(*, device_id: int) -> bool:
+    """Makes an active device due at once, off its grid. False when there is no such device; raises Conflict
+    when it is not active, or is being polled.
+    """
+    device = Device.objects.select_for_update().filter(pk=device_id).first()
+    if device is None:
+        return False
+    if device.status != DeviceStatus.ACTIVE:
+        raise Conflict(f"The device is {device.status}, which is not polled. Provision it first.")
+    now = database_now()
+    states = PollState.objects.filter(device_id=device_id)
+    if states.filter(leased_until__gt=now).exists():
+        raise Conflict("The device is being polled at this moment.")
+    states.filter(next_poll_at__gt=now).update(next_poll_at=now)
     return True
 
 

@@ -122,6 +122,7 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
     action_needs: ClassVar = {
         "provision": "devices.change_device",
         "forget": "devices.change_device",
+        "poll": "devices.change_device",
         "provision_many": "devices.change_device",
         "deactivate_many": "devices.change_device",
         "set_interval_many": "devices.change_device",
@@ -153,6 +154,15 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
         if not services.device_provision(device_id=device.pk, interval_seconds=interval):
             raise Http404
         return Response({"message": "device provisioned", "device_id": device.pk}, status=202)
+
+    @extend_schema(request=None, responses={202: ProvisionedSerializer})
+    @action(detail=True, methods=["post"])
+    def poll(self, request: Request, pk: str) -> Response:
+        """Makes an active device due at once; its next slots stay where they are."""
+        device = self.get_object()
+        if not services.device_poll_now(device_id=device.pk):
+            raise Http404
+        return Response({"message": "device is due", "device_id": device.pk}, status=202)
 
     # What follows is about many at once; each device has an outcome of its own.
 

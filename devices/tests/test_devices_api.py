@@ -1,6 +1,7 @@
 """/api/v1/devices: creation, immutability, defaults, provisioning."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from rest_framework.test import APIClient
 
 from devices.api.serializers import DeviceSerializer
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
-from devices.services import device_remember
+from devices.services import database_now, device_remember
 
 URL = "/api/v1/devices"
 pytestmark = pytest.mark.django_db
@@ -306,3 +307,27 @@ def test_what_is_remembered_is_shown_kept_and_forgotten(api: APIClient, device: 
 def test_forgetting_for_a_device_that_is_not_there(api: APIClient) -> None:
     assert api.post(f"{URL}/12345/forget").status_code == 404
     device_remember(device_id=12345, facts={"a": "b"})
+
+
+def test_polled_at_once(api: APIClient, device: Device) -> None:
+    url = f"{URL}/{device.pk}/poll"
+    states = PollState.objects.filter(device_id=device.pk)
+    later = database_now() + timedelta(hours=1)
+    states.update(next_poll_at=later)
+    assert api.post(url).status_code == 202
+    assert states.filter(next_poll_at__lte=database_now()).exists()
+    overdue = database_now() - timedelta(hours=1)
+    states.update(next_poll_at=overdue)
+    assert api.post(url).status_code == 202
+    assert states.get().next_poll_at == overdue
+    states.update(leased_until=later)
+    assert api.post(url).json()["error"]["message"] == "The device is being polled at this moment."
+
+
+def test_only_what_is_active_is_polled_at_once(api: APIClient, device: Device) -> None:
+    api.patch(f"{URL}/{device.pk}", {"status": "inactive"})
+    answer = api.post(f"{URL}/{device.pk}/poll")
+    assert answer.status_code == 409
+    assert "Provision it first" in answer.json()["error"]["message"]
+    assert PollState.objects.get(device_id=device.pk).next_poll_at is None
+    assert api.post(f"{URL}/12345/poll").status_code == 404

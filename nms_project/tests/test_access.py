@@ -64,6 +64,7 @@ MATRIX: dict[str, dict[str, str]] = {
     "device-delete-many": {"POST": OPERATOR},
     "device-provision": {"POST": OPERATOR},
     "device-forget": {"POST": OPERATOR},
+    "device-poll": {"POST": OPERATOR},
     "device-metrics": {"GET": VIEWER},
     "device-samples": {"GET": VIEWER},
     "device-verdicts": {"GET": VIEWER},
