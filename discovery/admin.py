@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from devices.models import port_error
+from devices.plugins import plugin_find
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, FallbackCredential
 from discovery.selectors import runs_with_progress
 from discovery.services import fallbacks_check, run_start
@@ -32,6 +33,12 @@ class DiscoveryProfileForm(forms.ModelForm[DiscoveryProfile]):
             "polling_interval_seconds",
         )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "port" in self.fields:  # a viewer's page has none
+            self.fields["port"].required = False
+            self.fields["port"].help_text = "Left empty: the port that the protocol usually has."
+
     def clean_target(self) -> str:
         target = str(self.cleaned_data["target"])
         try:
@@ -43,6 +50,12 @@ class DiscoveryProfileForm(forms.ModelForm[DiscoveryProfile]):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         credential, port = cleaned.get("credential_profile"), cleaned.get("port")
+        if credential and port is None and "port" not in self.errors:
+            plugin = plugin_find(credential.protocol)
+            if plugin is None:
+                self.add_error("port", f"There is no plugin {credential.protocol!r} that has a usual one.")
+            else:
+                cleaned["port"] = port = plugin.default_port
         wrong = port_error(credential.protocol, port) if credential and port is not None else ""
         if wrong:
             self.add_error("port", wrong)

@@ -63,3 +63,15 @@ def test_a_profile_without_a_credential_is_refused(admin_client: Client) -> None
     page = add(admin_client, form(None, [credential("b")]))
     assert "This field is required" in page
     assert not DiscoveryProfile.objects.exists()
+
+
+def test_the_port_is_the_protocols_usual_one(admin_client: Client) -> None:
+    add(admin_client, {**form(credential("a", "ssh"), []), "port": ""})
+    assert DiscoveryProfile.objects.get().port == 22
+
+
+def test_a_plugin_that_is_gone_has_no_usual_port(admin_client: Client) -> None:
+    assert "no plugin &#x27;gone&#x27;" in add(
+        admin_client, {**form(credential("a", "gone"), []), "port": ""}
+    )
+    assert not DiscoveryProfile.objects.exists()
