@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system daemons demo run test check audit format bench bench-api bench-history lock clean
+.PHONY: help setup system browser daemons demo run test check audit format bench bench-api bench-history lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
 	@$(BIN)/python manage.py run
 
 # One worker more than cores: half of the tests wait most of the time.
-test: setup daemons  ## Run the tests (ARGS are pytest's)
+test: setup daemons browser  ## Run the tests (ARGS are pytest's)
 	@$(BIN)/pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup  ## Formatter, linter, types, import contract, migrations, lock
@@ -58,6 +58,10 @@ setup: system $(READY)  ## Install what is needed
 
 system:
 	@sh .ci/system
+
+# The pages are tested in Debian's Chromium.
+browser: setup
+	@sh .ci/system chromium
 
 daemons: setup
 	@sh .ci/daemons $(VENV)/daemons

@@ -97,16 +97,8 @@ def device_series(
     A slot belongs to the step in which it was due.
     """
     series = [PathSeries(path_text(segments)) for segments in paths]
-    wanted = [
-        {"path": each.path, "segments": list(segments), "keys": keys_only(segments)}
-        for each, segments in zip(series, paths, strict=True)
-    ]
-    values: dict[str, Any] = {"device": device_id, "paths": orjson.dumps(wanted).decode(), "step": plan.step}
     got = 0
-    if not plan.pieces:
-        return got, series
-    for row in _rows(_statement(plan.pieces, aggregation, values), values):
-        n, bucket, value, count = row
+    for n, bucket, value, count in _rows(device_id, paths, plan, VALUES[aggregation]):
         if n == 0:
             got += count
         else:
@@ -114,7 +106,42 @@ def device_series(
     return got, series
 
 
-def _statement(pieces: Sequence[Piece], aggregation: Aggregation, values: dict[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The values of one step: the least, their mean, the greatest."""
+
+    timestamp: datetime
+    low: float
+    mean: float
+    high: float
+
+
+def device_bands(*, device_id: int, paths: Sequence[Sequence[str]], plan: Plan) -> list[list[Band]]:
+    """For each path, oldest first; steps without a value are left out."""
+    bands: list[list[Band]] = [[] for _ in paths]
+    chosen = ", ".join(VALUES[each] for each in (Aggregation.MIN, Aggregation.AVG, Aggregation.MAX))
+    for n, bucket, low, mean, high, _ in _rows(device_id, paths, plan, chosen):
+        if n > 0:
+            bands[n - 1].append(Band(bucket, low, mean, high))
+    return bands
+
+
+def _rows(device_id: int, paths: Sequence[Sequence[str]], plan: Plan, chosen: str) -> list[tuple[Any, ...]]:
+    """(number of the path from 1, start of the step, what was chosen, count) by path and time."""
+    if not plan.pieces:
+        return []
+    wanted = [
+        {"path": path_text(segments), "segments": list(segments), "keys": keys_only(segments)}
+        for segments in paths
+    ]
+    values: dict[str, Any] = {"device": device_id, "paths": orjson.dumps(wanted).decode(), "step": plan.step}
+    statement = _statement(plan.pieces, chosen, values)
+    with reading() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def _statement(pieces: Sequence[Piece], chosen: str, values: dict[str, Any]) -> str:
     """The names in it are this module's; what a caller sent goes into `values`."""
     statement, parts = WANTED, []
     for i, piece in enumerate(pieces):
@@ -122,11 +149,4 @@ def _statement(pieces: Sequence[Piece], aggregation: Aggregation, values: dict[s
         statement += source.format(i=i, leaf=LEAF, table=piece.level.table if piece.level else "")
         parts.append(f"SELECT * FROM part{i}")
         values[f"start{i}"], values[f"end{i}"] = piece.start, piece.end
-    return statement + GROUPED.format(value=VALUES[aggregation], parts=" UNION ALL ".join(parts))
-
-
-def _rows(statement: str, values: dict[str, Any]) -> list[tuple[int, datetime, float, int]]:
-    with reading() as cursor:
-        cursor.execute(statement, values)
-        rows: list[tuple[int, datetime, float, int]] = cursor.fetchall()
-    return rows
+    return statement + GROUPED.format(value=chosen, parts=" UNION ALL ".join(parts))

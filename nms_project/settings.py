@@ -192,6 +192,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 APPEND_SLASH = True
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = ["nms_project.formats"]
 USE_TZ = True
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -124,6 +124,19 @@ class LiveStack:
     def count(self, query: str, *values: Any) -> int:
         return int(self.sql(query, *values)[0][0])
 
+    def add_user(self, name: str, *, role: str) -> None:
+        """Of the admin's pages too; the password is everybody's."""
+        self.sql(
+            "WITH made AS ("
+            " INSERT INTO auth_user (username, password, is_staff, is_active, is_superuser, first_name,"
+            " last_name, email, date_joined) SELECT %s, password, true, true, false, '', '', '', now()"
+            " FROM auth_user WHERE username = 'admin' RETURNING id)"
+            " INSERT INTO auth_user_groups (user_id, group_id)"
+            " SELECT made.id, auth_group.id FROM made, auth_group WHERE name = %s",
+            name,
+            role,
+        )
+
     def broker(self) -> redis.Redis:
         return redis.Redis.from_url(self.redis.url)
 

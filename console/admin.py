@@ -1,0 +1,157 @@
+"""The page of a device: its state and why, its timeline and charts, and what can be done about it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from console.charts import charts_of, range_checked
+from console.timeline import periods
+from devices import bulk, services
+from devices.admin import DeviceAdmin
+from devices.models import Device, DeviceStatus, StatusChange
+from devices.services import database_now
+from metrics.models import Sample
+from nms_project.api import error_body
+from nms_project.errors import NMSError
+from polling.explain import device_explain
+from polling.models import Verdict
+from polling.trial import credential_try
+
+SHOWN_VERDICTS = 20
+SHOWN_CHANGES = 20
+REFRESH_SECONDS = 5
+
+admin.site.unregister(Device)
+
+
+@admin.register(Device)
+class DevicePageAdmin(DeviceAdmin):
+    """The ledger and the samples have no pages of their own: they are partitioned, and hundreds of millions
+    of rows are no list to page through.
+    """
+
+    change_form_outer_before_template = "console/device_page.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        def own(part: str, view: Callable[..., HttpResponse]) -> URLPattern:
+            name = f"devices_device_{part.split('/')[0]}"
+            return path(f"<int:pk>/{part}", self.admin_site.admin_view(view), name=name)
+
+        return [
+            own("live/", self.live_view),
+            own("charts/", self.charts_view),
+            own("do/<str:action>/", self.do_view),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context: dict[str, Any] = {"refresh_seconds": REFRESH_SECONDS, **(extra_context or {})}
+        device = Device.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        if device is not None and self.has_view_permission(request, device):
+            context |= self._panels(request, device)
+        return super().change_view(request, object_id, form_url, context)
+
+    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The state of the device as it is now."""
+        return TemplateResponse(
+            request, "console/device_panels.html", self._panels(request, self._device(request, pk))
+        )
+
+    def charts_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Charts and timeline over `start` to `end`, in seconds since the epoch, as JSON."""
+        device = self._device(request, pk)
+        now = database_now()
+        try:
+            start, end = range_checked(float(request.GET["start"]), float(request.GET["end"]), now)
+        except (KeyError, ValueError, OverflowError, OSError) as error:
+            message = str(error) if isinstance(error, ValueError) else "start and end must be times."
+            return HttpResponse(
+                orjson.dumps(error_body(400, message)), content_type="application/json", status=400
+            )
+        charts = charts_of(device, start=start, end=end, now=now, show_all="all" in request.GET)
+        found = periods(device, start=start, end=end, now=now)
+        body = {**asdict(charts), "periods": [asdict(period) for period in found]}
+        return HttpResponse(orjson.dumps(body), content_type="application/json")
+
+    def do_view(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
+        """Does what a button asks for, and says on the page what came of it."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        device = self._device(request, pk)
+        if action not in ACTIONS:
+            raise Http404
+        do, permission = ACTIONS[action]
+        if not request.user.has_perm(permission):
+            raise PermissionDenied
+        try:
+            level, words = do(request, device)
+        except NMSError as error:
+            level, words = messages.ERROR, str(error)
+        self.message_user(request, words, level)
+        return HttpResponseRedirect(reverse("admin:devices_device_change", args=[pk]))
+
+    def _device(self, request: HttpRequest, pk: int) -> Device:
+        device = Device.objects.filter(pk=pk).first()
+        if not self.has_view_permission(request, device):
+            raise PermissionDenied
+        if device is None:
+            raise Http404
+        return device
+
+    def _panels(self, request: HttpRequest, device: Device) -> dict[str, Any]:
+        device = Device.objects.select_related("poll_state", "credential_profile").get(pk=device.pk)
+        now = database_now()
+        sample = Sample.objects.filter(device_id=device.pk).order_by("-due_at").first()
+        return {
+            "device": device,
+            "now": now,
+            "explanation": device_explain(device, now),
+            "verdicts": Verdict.objects.filter(device_id=device.pk).order_by("-due_at")[:SHOWN_VERDICTS],
+            "changes": StatusChange.objects.filter(device=device)[:SHOWN_CHANGES],
+            "sample": sample,
+            "document": sample and json.dumps(sample.data, indent=1, ensure_ascii=False),
+            "is_active": device.status == DeviceStatus.ACTIVE,
+            "can_change": request.user.has_perm("devices.change_device"),
+            "can_test": request.user.has_perm("devices.use_credentialprofile"),
+            "actions": list(ACTIONS),
+        }
+
+
+def _poll(request: HttpRequest, device: Device) -> tuple[int, str]:
+    services.device_poll_now(device_id=device.pk)
+    return messages.SUCCESS, f"{device.hostname} is polled now."
+
+
+def _provision(request: HttpRequest, device: Device) -> tuple[int, str]:
+    services.device_provision(device_id=device.pk, interval_seconds=None)
+    return messages.SUCCESS, f"{device.hostname} is polled from now on."
+
+
+def _deactivate(request: HttpRequest, device: Device) -> tuple[int, str]:
+    bulk.devices_deactivate([device.pk], reason=f"deactivated by {request.user}")
+    return messages.SUCCESS, f"{device.hostname} is not polled any more."
+
+
+def _test(request: HttpRequest, device: Device) -> tuple[int, str]:
+    trial = credential_try(profile=device.credential_profile, target=device.ip_address, port=device.port)
+    level = messages.SUCCESS if trial.success else messages.ERROR
+    return level, f"{device.credential_profile.name} on {device.hostname}: {trial.message}"
+
+
+Do = Callable[[HttpRequest, Device], tuple[int, str]]
+ACTIONS: dict[str, tuple[Do, str]] = {
+    "poll": (_poll, "devices.change_device"),
+    "provision": (_provision, "devices.change_device"),
+    "deactivate": (_deactivate, "devices.change_device"),
+    "test": (_test, "devices.use_credentialprofile"),
+}
