@@ -87,6 +87,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include(router.urls)),
 ]
 
+admin.autodiscover()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
