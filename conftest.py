@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import connection
+from django.test import override_settings
 from rest_framework.test import APIClient
 
 from devices.crypto import payload_encrypt
@@ -20,6 +21,12 @@ from nms_project.redis_client import redis_client
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow files first: a worker that takes one up last would keep everybody waiting."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cheap_passwords() -> Iterator[None]:
+    with override_settings(PASSWORD_HASHERS=["nms_project.tests.passwords.CheapArgon2"]):
+        yield
 
 
 @pytest.fixture(autouse=True)
