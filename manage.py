@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Django's command line."""
 
+import gc
 import os
 import sys
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nms_project.settings")
+    gc.disable()  # until all is imported (ProjectConfig.ready), of which nothing is garbage
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

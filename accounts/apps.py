@@ -10,8 +10,6 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts.api import schema  # noqa: F401  (registers itself)
-
         # After every other app's: INSTALLED_APPS has this one last, so all permissions are there.
         post_migrate.connect(_make_roles, sender=self)
 

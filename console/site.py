@@ -13,13 +13,13 @@ from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
 from console.dashboard import dashboard
+from console.pages import REFRESH_SECONDS
 
 # Alpine.js, which the theme is built on, makes functions of the expressions in attributes of its templates.
 # Templates escape what they show, so no text of a device becomes an attribute.
 with_expressions: Callable[[Callable[..., Any]], Callable[..., Any]] = csp_update(
     {"script-src": ["'unsafe-eval'"]}
 )
-REFRESH_SECONDS = 5
 # Who may see all that the dashboard shows; others get the list of what they may.
 NEEDED = ("devices.view_device", "polling.view_verdict", "metrics.view_sample", "discovery.view_discoveryrun")
 

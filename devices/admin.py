@@ -2,88 +2,71 @@
 
 from typing import Any, ClassVar
 
-from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
-from devices import bulk, services
-from devices.credentials import payload_encrypted_for, protocol_change_check
-from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device
-from devices.plugins import plugin_ids
+from devices import services
+from devices.credential_form import OF_THE_PROFILE, CredentialForm, credential_form, payload_stored
+from devices.models import CredentialProfile, Device
+from devices.plugins import plugin_find, plugin_ids, registry
 from devices.search import devices_search
 from devices.transfer import CredentialTable, DeviceTable
-from nms_project.admin import ActionForm
-from nms_project.errors import InvalidInput
 from nms_project.transfer.admin import TableAdmin
-
-
-class CredentialForm(forms.ModelForm[CredentialProfile]):
-    payload = forms.CharField(
-        required=False,
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="A JSON object for the protocol's plugin. Leave it empty to keep the stored secret.",
-    )
-
-    class Meta:
-        model = CredentialProfile
-        fields = ("name", "description", "protocol")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["protocol"] = forms.ChoiceField(
-            choices=[(name, name) for name in plugin_ids()], widget=UnfoldAdminSelectWidget
-        )
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if "protocol" not in cleaned:
-            return cleaned
-        stored = self.instance if self.instance.pk else None
-        try:
-            if stored:
-                original = CredentialProfile.objects.get(pk=stored.pk)
-                protocol_change_check(original, cleaned["protocol"])
-                stored = original
-            self.encrypted = payload_encrypted_for(stored, cleaned["protocol"], cleaned.get("payload"))
-        except InvalidInput as error:
-            for name, texts in error.fields.items():
-                self.add_error(name, texts)
-        return cleaned
 
 
 @admin.register(CredentialProfile)
 class CredentialProfileAdmin(TableAdmin):
+    """A new one begins with its protocol, `?protocol=`: its form is the plugin's."""
+
     table = CredentialTable()
     form = CredentialForm
     list_display = ("name", "protocol", "description", "updated_at")
     list_filter = ("protocol",)
     search_fields = ("name", "description")
+    readonly_fields = ("protocol",)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if self.has_add_permission(request) and plugin_find(request.GET.get("protocol", "")) is None:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": "Add credential profile: for which protocol?",
+                "opts": self.opts,
+                "plugins": [registry().plugins[plugin_id] for plugin_id in plugin_ids()],
+            }
+            return TemplateResponse(request, "admin/devices/credentialprofile/protocols.html", context)
+        return super().add_view(request, form_url, extra_context)
+
+    def get_form(
+        self, request: HttpRequest, obj: CredentialProfile | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        protocol = obj.protocol if obj else request.GET.get("protocol", "")
+        kwargs["form"] = credential_form(protocol, payload_stored(obj) if obj else ())
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: CredentialProfile | None = None) -> Any:
+        if obj is not None and not self.has_change_permission(request, obj):
+            return (*OF_THE_PROFILE, "protocol")
+        fields = list(super().get_fields(request, obj))
+        if obj is None:
+            fields.remove("protocol")
+        return fields
 
     def save_model(self, request: HttpRequest, obj: CredentialProfile, form: Any, change: bool) -> None:
-        fields = {name: form.cleaned_data[name] for name in ("name", "description", "protocol")}
-        if form.encrypted is not None:
-            fields["encrypted_payload"] = form.encrypted
+        fields = {name: form.cleaned_data[name] for name in OF_THE_PROFILE}
         if change:
-            services.row_update(obj, **fields)
+            services.row_update(obj, **fields, encrypted_payload=form.encrypted)
         else:
+            obj.protocol = form.protocol_id
             obj.encrypted_payload = form.encrypted
             super().save_model(request, obj, form, change)
-
-
-class IntervalForm(ActionForm):
-    """What an action is told besides the devices; `set_interval` checks it, so that the others do without."""
-
-    polling_interval_seconds = forms.CharField(
-        required=False, label="Interval in seconds", widget=forms.NumberInput
-    )
 
 
 @admin.register(Device)
 class DeviceAdmin(TableAdmin):
     table = DeviceTable()
-    list_display = (
+    list_display: tuple[Any, ...] = (
         "hostname",
         "ip_address",
         "port",
@@ -93,12 +76,10 @@ class DeviceAdmin(TableAdmin):
         "last_polled_at",
         "status_reason",
     )
-    list_filter = ("status", "plugin_id", "should_ping")
+    list_filter: ClassVar[tuple[Any, ...]] = ("status", "plugin_id", "should_ping")
     list_select_related = ("poll_state",)
     search_fields = ("hostname", "ip_address")  # that there is a search; devices_search does it
     search_help_text = "Parts of name or address, or a network such as 10.2.0.0/16"
-    actions = ("provision", "deactivate", "set_interval", "forget")
-    action_form = IntervalForm
     readonly_fields: ClassVar[tuple[str, ...]] = ("remembered",)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
@@ -140,36 +121,3 @@ class DeviceAdmin(TableAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Device) -> None:
         services.device_delete(device_id=obj.pk)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
-        bulk.devices_delete(queryset.values_list("pk", flat=True))
-
-    @admin.action(description="Provision: poll from now on", permissions=["change"])
-    def provision(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
-        done = bulk.devices_provision(queryset.values_list("pk", flat=True), interval_seconds=None)
-        self.message_user(request, f"{len(done)} device(s) are polled from now on.", messages.SUCCESS)
-
-    @admin.action(description="Set the interval", permissions=["change"])
-    def set_interval(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
-        sent = request.POST.get("polling_interval_seconds", "")
-        try:
-            interval = forms.IntegerField(validators=INTERVAL_VALIDATORS).clean(sent)
-        except forms.ValidationError as error:
-            self.message_user(request, f"Interval in seconds: {error.messages[0]}", messages.ERROR)
-            return
-        ids = queryset.values_list("pk", flat=True)
-        outcomes = bulk.devices_set_interval(ids, interval_seconds=interval).values()
-        done = list(outcomes).count(bulk.Outcome.CHANGED)
-        self.message_user(request, f"{done} device(s) have another interval now.", messages.SUCCESS)
-
-    @admin.action(description="Forget what is remembered, such as the host key", permissions=["change"])
-    def forget(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
-        done = sum(services.device_forget(device_id=pk) for pk in queryset.values_list("pk", flat=True))
-        self.message_user(request, f"{done} device(s) learn it anew with their next poll.", messages.SUCCESS)
-
-    @admin.action(description="Deactivate: stop polling", permissions=["change"])
-    def deactivate(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
-        reason = f"deactivated by {request.user}"
-        outcomes = bulk.devices_deactivate(queryset.values_list("pk", flat=True), reason=reason).values()
-        done = list(outcomes).count(bulk.Outcome.DEACTIVATED)
-        self.message_user(request, f"{done} device(s) are not polled any more.", messages.SUCCESS)

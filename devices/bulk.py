@@ -18,6 +18,8 @@ class Outcome(models.TextChoices):
     CHANGED = "changed", "changed"
     UNCHANGED = "unchanged", "unchanged: it was so already"
     DELETED = "deleted", "deleted"
+    FORGOTTEN = "forgotten", "forgotten: learned anew with the next poll"
+    ACKNOWLEDGED = "acknowledged", "acknowledged"
     NOT_FOUND = "not_found", "not found"
 
 
@@ -55,6 +57,26 @@ def devices_set_interval(device_ids: Iterable[int], *, interval_seconds: int) ->
         except Device.DoesNotExist:  # deleted meanwhile
             return Outcome.NOT_FOUND
         return Outcome.CHANGED
+
+    return _each(device_ids, one)
+
+
+def devices_forget(device_ids: Iterable[int]) -> dict[int, Outcome]:
+    """What was learned of them, such as the host key."""
+
+    def one(device_id: int) -> Outcome:
+        return Outcome.FORGOTTEN if services.device_forget(device_id=device_id) else Outcome.NOT_FOUND
+
+    return _each(device_ids, one)
+
+
+def devices_acknowledge(device_ids: Iterable[int]) -> dict[int, Outcome]:
+    """Those that failed; see services.device_acknowledge."""
+
+    def one(device_id: int) -> Outcome:
+        if services.device_acknowledge(device_id=device_id):
+            return Outcome.ACKNOWLEDGED
+        return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
 
     return _each(device_ids, one)
 

@@ -7,9 +7,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from devices.plugins import registry
+from nms_project.checks import SETTINGS
 
 
-@register()
+@register(SETTINGS)
 def check_encryption_keys(**_: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for position, key in enumerate(settings.NMS_ENCRYPTION_KEYS, start=1):
@@ -26,7 +27,7 @@ def check_encryption_keys(**_: Any) -> list[CheckMessage]:
     return messages
 
 
-@register()
+@register(SETTINGS)
 def check_plugins(**_: Any) -> list[CheckMessage]:
     return [
         Warning(

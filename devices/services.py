@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import orjson
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from devices.models import Device, DeviceStatus, PollState, StatusChange, Timestamped
 from devices.schedule import grid_offset_ms, next_slot
@@ -185,6 +186,12 @@ def device_take_off(
     _set_status(device, status, reason, database_now(), has_failed=has_failed)
     PollState.objects.filter(device_id=device_id).update(next_poll_at=None)
     return True
+
+
+def device_acknowledge(*, device_id: int) -> bool:
+    """Takes a device that failed off the list of problems; it stays as it is. False when it is on none."""
+    failed = Device.objects.filter(pk=device_id, has_failed=True)
+    return bool(failed.update(has_failed=False, updated_at=Now()))
 
 
 @transaction.atomic

@@ -49,6 +49,19 @@ class Target:
     def total(self) -> int:
         return sum(part.last - part.first + 1 for part in self.ranges)
 
+    def common(self, other: "Target") -> int:
+        """How many addresses both have."""
+        count, mine, theirs = 0, iter(self.ranges), iter(other.ranges)
+        one, two = next(mine, None), next(theirs, None)
+        while one and two:
+            if one.version == two.version:
+                count += max(0, min(one.last, two.last) - max(one.first, two.first) + 1)
+            if (one.version, one.last) < (two.version, two.last):
+                one = next(mine, None)
+            else:
+                two = next(theirs, None)
+        return count
+
     def addresses(self, offset: int, count: int) -> Iterator[str]:
         """`count` addresses from the `offset`-th on, fewer at the end."""
         for part in self.ranges:

@@ -6,12 +6,12 @@ from django.http import HttpRequest
 
 if TYPE_CHECKING:  # unfold has no types; its classes are Django's with another look
     from django.contrib.admin import ModelAdmin, TabularInline
-    from django.contrib.admin.helpers import ActionForm
+    from django.contrib.admin.views.main import ChangeList
 else:
     from unfold.admin import ModelAdmin, TabularInline
-    from unfold.forms import ActionForm
+    from unfold.views import ChangeList
 
-__all__ = ["ActionForm", "ModelAdmin", "ReadOnlyAdmin", "TabularInline"]
+__all__ = ["ChangeList", "ModelAdmin", "ReadOnlyAdmin", "TabularInline"]
 
 
 class ReadOnlyAdmin(ModelAdmin[Any]):

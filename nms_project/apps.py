@@ -1,5 +1,7 @@
 """The project itself, as the app that holds its commands and checks."""
 
+import gc
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,6 @@ class ProjectConfig(AppConfig):
 
     def ready(self) -> None:
         from nms_project import checks  # noqa: F401  (registers them)
+
+        gc.freeze()  # what was imported lives as long as the process
+        gc.enable()

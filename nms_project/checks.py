@@ -6,9 +6,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 LONGEST_TASK_SECONDS = 120
+SETTINGS = "nms"  # the tag of checks of settings, ours alone: what a worker and beat check too
 
 
-@register()
+@register(SETTINGS)
 def check_visibility_timeout(**_: Any) -> list[CheckMessage]:
     """A message that comes back while its task still runs is worked on twice."""
     if settings.NMS_VISIBILITY_TIMEOUT_SECONDS >= LONGEST_TASK_SECONDS:

@@ -5,13 +5,14 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from nms_project.checks import SETTINGS
 from polling.claim import PING_LEASE_SECONDS
 from polling.fping import options_from_settings
 
 LONGEST_TASK_SECONDS = 120
 
 
-@register()
+@register(SETTINGS)
 def check_fping_time(**_: Any) -> list[CheckMessage]:
     """A batch nobody answers must be through before its leases end, and long before its message is back."""
     options = options_from_settings()

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 from rest_framework_simplejwt.views import TokenObtainPairView
 
+from accounts.api import schema  # noqa: F401  (registers itself)
 from accounts.api.serializers import (
     ApiTokenCreateSerializer,
     ApiTokenMadeSerializer,

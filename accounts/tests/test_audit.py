@@ -78,7 +78,7 @@ def test_an_api_token_is_named(user: Any, device: Device) -> None:
 def test_the_admin_is_audited_too(client: Client, device: Device, django_user_model: Any) -> None:
     root = django_user_model.objects.create_superuser("root")
     client.force_login(root)
-    client.post("/admin/devices/device/", {"action": "deactivate", "_selected_action": [device.pk]})
+    client.post("/admin/devices/device/bulk/deactivate/", {"ids": device.pk})
     entry = newest(object_type="device")
     assert (entry.actor, entry.source) == ("root", "admin")
     assert entry.after["status"] == "inactive"

@@ -33,9 +33,9 @@ class Visitor:
         self.page.goto(f"{self.base_url}{path}")
         return self.page
 
-    def check(self) -> None:
+    def check(self, *, asked_wrongly: int = 0) -> None:
         """The page as it is now: no serious finding of axe-core, nothing wider than the window, no error in
-        its console, and no request to another host.
+        its console but those of requests that were meant to be refused, and no request to another host.
         """
         self.page.wait_for_load_state("networkidle")
         for width in WIDTHS:
@@ -52,7 +52,9 @@ class Visitor:
             if violation["impact"] in ("serious", "critical")
         ]
         assert not serious, f"{self.page.url}: {serious}"
-        assert not self.wrongs, self.wrongs
+        assert len(self.wrongs) == asked_wrongly, self.wrongs
+        assert all("400 (Bad Request)" in wrong for wrong in self.wrongs), self.wrongs
+        self.wrongs.clear()
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

@@ -67,38 +67,9 @@ def test_from_the_first_login_to_a_dead_host_and_back(
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
     expect(page.get_by_text("None. All that is polled answers.").first).to_be_visible()
 
-    admin.goto("/admin/devices/credentialprofile/add/")
-    page.fill("#id_name", "walked")
-    page.select_option("#id_protocol", "winrm")
-    page.fill("#id_payload", f'{{"username": "monitor", "password": "{HOST_PASSWORD}"}}')
-    admin.check()
-    page.click("button[name=_save]")
-    expect(page.get_by_text("walked", exact=True).first).to_be_visible()
-
-    admin.goto("/admin/discovery/discoveryprofile/add/")
-    page.fill("#id_name", "walk")
-    page.fill("#id_target", "127.67.1.1-12")
-    page.select_option("#id_credential_profile", label="walked (winrm)")
-    page.fill("#id_polling_interval_seconds", "10")
-    admin.check()
-    page.click("button[name=_save]")
-
-    admin.goto("/admin/discovery/discoveryprofile/")
-    page.check("input.action-select")
-    page.select_option("select[name=action]", "run")
-    page.click("button[name=index]")
-    expect(page.get_by_text(re.compile("Discovery of walk started"))).to_be_visible()
-    admin.check()
-    wait_until(lambda: stack.count("SELECT count(*) FROM devices_device") == 12, 60)
-    admin.goto("/admin/discovery/discoveryresult/")
-    admin.check()
-
-    admin.goto("/admin/devices/device/")
-    page.check("#action-toggle")
-    page.select_option("select[name=action]", "provision")
-    page.click("button[name=index]")
-    expect(page.get_by_text("12 device(s) are polled from now on.")).to_be_visible()
-    admin.check()
+    add_credential(admin)
+    discover(admin)
+    approve(admin)
 
     # The dashboard comes alive without being loaded again.
     admin.goto("/admin/")
@@ -107,6 +78,9 @@ def test_from_the_first_login_to_a_dead_host_and_back(
     expect(page.locator("#panel-cpu tbody tr td a").first).to_be_visible(timeout=SECONDS)
     admin.check()
 
+    keep_a_view(admin)
+
+    admin.goto("/admin/")
     dying = "127.67.1.3"
     simulator.set_faults({dying: Fault.GONE})
     problem = page.locator("#panel-newest tbody tr").first
@@ -133,19 +107,112 @@ def test_from_the_first_login_to_a_dead_host_and_back(
     admin.check()
 
 
+def add_credential(admin: Visitor) -> None:
+    page = admin.goto("/admin/devices/credentialprofile/add/")
+    admin.check()
+    page.get_by_role("link", name="winrm").click()
+    page.fill("#id_name", "walked")
+    page.fill("#id_payload_username", "monitor")
+    page.fill("#id_payload_password", HOST_PASSWORD)
+    admin.check()
+    page.click("button[name=_continue]")
+    expect(page.get_by_text("added successfully")).to_be_visible()
+    assert HOST_PASSWORD not in page.content()
+    page.fill("input[name=target]", "127.67.1.1")
+    page.get_by_role("button", name="Test").click()
+    expect(page.get_by_text("walked on 127.67.1.1: the login works")).to_be_visible(timeout=SECONDS)
+    admin.check()
+
+
+def discover(admin: Visitor) -> None:
+    page = admin.goto("/admin/discovery/discoveryprofile/add/")
+    page.fill("#id_name", "walk")
+    preview = page.locator("#target-preview")
+    page.locator("#id_target").press_sequentially("127.67.1.1-")
+    expect(preview).to_contain_text("is not an address")
+    page.locator("#id_target").press_sequentially("12")
+    expect(preview).to_contain_text("12 addresses.")
+    page.select_option("#id_credential_profile", label="walked (winrm)")
+    page.fill("#id_polling_interval_seconds", "10")
+    admin.check()
+    page.click("button[name=_continue]")
+    page.get_by_role("button", name="Run now").click()
+    # It goes on without being loaded again.
+    expect(page.locator("#h-progress")).to_contain_text("12 addresses")
+    admin.check()
+    expect(page.locator("#h-progress")).to_have_text("Done: 12 of 12 addresses", timeout=2 * SECONDS)
+    admin.check()
+
+
+def approve(admin: Visitor) -> None:
+    page = admin.page
+    ticked = page.get_by_role("checkbox", name=re.compile("^Approve ")).first
+    ticked.check()
+    page.get_by_role("button", name="Approve those ticked").click()
+    page.get_by_role("button", name="Provision 1 device").click()
+    expect(page.locator("#bulk-words")).to_contain_text("1 of 1 done: 1 provisioned")
+    page.get_by_role("link", name="Back to the list").click()
+    page.get_by_role("button", name="Approve all").click()
+    admin.check()
+    page.get_by_role("button", name="Provision 11 devices").click()
+    expect(page.locator("#bulk-words")).to_contain_text("11 of 11 done: 11 provisioned", timeout=SECONDS)
+    assert page.locator("#bulk-rows tr").count() == 11
+    admin.check()
+    admin.goto("/admin/discovery/discoveryresult/")
+    admin.check()
+
+
+def keep_a_view(admin: Visitor) -> None:
+    page = admin.goto("/admin/devices/device/?status__exact=active")
+    page.fill("input[name=name]", "Polled")
+    page.get_by_role("button", name="Save view").click()
+    expect(page.get_by_role("link", name="Polled")).to_have_attribute("aria-current", "page")
+    expect(page.locator("svg.nms-strip").first).to_be_visible()
+    admin.check()
+    page.check("#action-toggle")
+    page.select_option("select[name=action]", "set_interval")
+    page.click("button[name=index]")
+    page.fill("#id_polling_interval_seconds", "5")
+    page.get_by_role("button", name="Set 12 devices").click()
+    expect(page.locator("#bulk-words")).to_contain_text("0 of 12 done. Interval in seconds: ")
+    page.fill("#id_polling_interval_seconds", "10")
+    page.get_by_role("button", name="Set 12 devices").click()
+    expect(page.locator("#bulk-words")).to_contain_text("12 of 12 done: 12 unchanged")
+    admin.check(asked_wrongly=1)
+
+
+def found_by_ping(stack: LiveStack) -> tuple[int, Any, int]:
+    """A device that was discovered, its profile and its run."""
+    client = stack.client
+    credential = client.post("credentials", {"name": "ping", "protocol": "icmp", "payload": {}})
+    fields = {"name": "one", "target": "127.67.2.1", "credential_profile_id": credential["id"]}
+    profile = client.post("discovery_profiles", fields)
+    run = client.post(f"discovery_profiles/{profile['id']}/run", {})["run_id"]
+    wait_until(lambda: client.get(f"discovery_runs/{run}")["status"] == "done", 60)
+    (device,) = stack.sql("SELECT id FROM devices_device WHERE ip_address = '127.67.2.1'")[0]
+    return device, profile, run
+
+
 def test_a_viewer_is_offered_nothing_that_changes_things(viewer: Visitor, stack: LiveStack) -> None:
     page = viewer.page
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
     viewer.check()
+    device, profile, run = found_by_ping(stack)
     for path in (
         "/admin/devices/device/",
+        f"/admin/devices/device/{device}/change/",
         "/admin/devices/credentialprofile/",
+        f"/admin/devices/credentialprofile/{profile['credential_profile_id']}/change/",
         "/admin/discovery/discoveryprofile/",
+        f"/admin/discovery/discoveryprofile/{profile['id']}/change/",
+        f"/admin/discovery/discoveryrun/{run}/change/",
     ):
         viewer.goto(path)
         assert page.locator("a.addlink, button[name=index], .nms-tools a:has-text('Import')").count() == 0
+        assert page.locator("button[name=_save], .nms-buttons button, .nms-try").count() == 0
         viewer.check()
-    assert viewer.page.request.get(f"{viewer.base_url}/admin/devices/device/add/").status == 403
+    for path in ("devices/device/add/", "devices/credentialprofile/add/", "discovery/discoveryprofile/add/"):
+        assert page.request.get(f"{viewer.base_url}/admin/{path}").status == 403
 
 
 def test_a_server_that_is_gone_is_said(admin: Visitor, stack: LiveStack) -> None:

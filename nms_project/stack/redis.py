@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from nms_project.stack.errors import StackError
 
@@ -75,7 +77,8 @@ class EmbeddedRedis:
             return
 
     def _answers(self) -> bool:
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2)
+        once = Retry(NoBackoff(), 0)  # the client's own way to try again waits for seconds
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, retry=once)
         try:
             return bool(client.ping())
         except redis.RedisError:

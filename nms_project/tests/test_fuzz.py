@@ -73,6 +73,5 @@ def test_no_request_breaks_the_contract(stack: LiveStack, tmp_path: Path) -> Non
         cases[scope] = fuzz(stack, token, tmp_path / f"{scope}.json", "--phases", asked)
     login = str(stack.client.session.headers["Authorization"]).removeprefix("Bearer ")
     cases["login"] = fuzz(stack, login, tmp_path / "login.json", "--include-path-regex", "auth/tokens")
-    print(cases)
     assert sum(cases.values()) >= CASES_OF_A_RUN, cases
     assert "Traceback" not in stack.log("web")

@@ -1,5 +1,5 @@
-/* Keeps the panels of the dashboard fresh: each is replaced only when it has changed, so nothing flickers and the
-   keyboard's place is kept. Says when what is shown is old. */
+/* Keeps the panels of a page fresh: each is replaced only when it has changed, so nothing flickers; the keyboard's
+   place, and what is ticked, are kept. Says when what is shown is old. */
 "use strict";
 (() => {
   const panels = document.getElementById("panels");
@@ -14,12 +14,18 @@
     return panel.contains(active) ? active.getAttribute("href") : null;
   }
 
+  const ticked = (panel) => [...panel.querySelectorAll("input:checked")].map((box) => `${box.name}=${box.value}`);
+
   function replace(fresh) {
     for (const panel of fresh.querySelectorAll("[id^='panel-']")) {
       const shown = document.getElementById(panel.id);
       if (shown && shown.innerHTML !== panel.innerHTML) {
         const focused = focusIn(shown);
+        const kept = ticked(shown);
         shown.innerHTML = panel.innerHTML;
+        for (const box of shown.querySelectorAll("input[type=checkbox]")) {
+          box.checked = kept.includes(`${box.name}=${box.value}`);
+        }
         if (focused !== null) {
           [...shown.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
         }

@@ -6,18 +6,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from nms_project import celery_app
+from nms_project.checks import SETTINGS
 
 
 class Command(BaseCommand):
-    requires_system_checks = ()
+    requires_system_checks = (SETTINGS,)
     help = "Sends the ticks of nms_project/schedule.py."
 
     def handle(self, *args: Any, **options: Any) -> None:
         # The in-memory scheduler: nothing it could remember matters, and there is no file to go bad.
-        command = ["beat"]
-        command += [
-            "--scheduler=nms_project.beat:SteadyScheduler",
-            "--pidfile=",
-            f"--loglevel={settings.NMS_LOG_LEVEL}",
-        ]
-        celery_app.start(command)
+        scheduler = "nms_project.beat:SteadyScheduler"
+        celery_app.Beat(scheduler=scheduler, loglevel=settings.NMS_LOG_LEVEL, quiet=True).run()

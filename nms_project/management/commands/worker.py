@@ -2,17 +2,21 @@
 
 import os
 import socket
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from nms_project import celery_app
+from nms_project.checks import SETTINGS
 from nms_project.queues import concurrency, queue_names
 
 
 class Command(BaseCommand):
-    requires_system_checks = ()  # a worker must start, and wait, while PostgreSQL is away
+    # No others: Django's load every page of the admin, and a worker must start, and wait, while PostgreSQL is
+    # away.
+    requires_system_checks = (SETTINGS,)
     help = "Works on the given queues; any number of workers may share one, on any number of machines."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,8 +32,17 @@ class Command(BaseCommand):
             )
         name = f"{'+'.join(queues)}.{os.getpid()}@{socket.gethostname()}"
         threads = sum(concurrency(queue) for queue in queues)
-        command = ["--quiet", "worker"]
-        command += [f"--queues={','.join(queues)}", f"--hostname={name}", f"--concurrency={threads}"]
-        command += ["--pool=threads", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-        command += [f"--loglevel={settings.NMS_LOG_LEVEL}"]
-        celery_app.start(command)
+        os.environ["CELERY_SKIP_CHECKS"] = "1"  # they are done
+        worker = celery_app.Worker(
+            hostname=name,
+            queues=queues,
+            concurrency=threads,
+            pool_cls="threads",
+            loglevel=settings.NMS_LOG_LEVEL,
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        worker.start()
+        sys.exit(worker.exitcode)

@@ -1,0 +1,248 @@
+"""The list of devices, and the page of one: its state and why, its timeline and charts, and what can be done
+about it.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from django.contrib import admin, messages
+from django.contrib.admin.filters import RelatedOnlyFieldListFilter
+from django.contrib.admin.options import IS_POPUP_VAR
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    QueryDict,
+)
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, reverse
+
+from console import bulk as bulk_pages
+from console.charts import charts_of, range_checked
+from console.device_list import DeviceList, ProblemFilter
+from console.pages import REFRESH_SECONDS, own_path
+from console.saved_views import query_of, view_forget, view_save, views_of
+from console.strip_svg import strip_svg
+from console.timeline import periods
+from devices import bulk, services
+from devices.admin import DeviceAdmin
+from devices.models import Device, DeviceStatus, StatusChange
+from devices.services import database_now
+from metrics.models import Sample
+from nms_project.admin import ChangeList
+from nms_project.api import error_body
+from nms_project.errors import InvalidInput, NMSError
+from polling.explain import device_explain
+from polling.models import Verdict
+from polling.trial import credential_try
+
+SHOWN_VERDICTS = 20
+SHOWN_CHANGES = 20
+
+admin.site.unregister(Device)
+
+
+@admin.register(Device)
+class DevicePageAdmin(DeviceAdmin):
+    """The ledger and the samples have no pages of their own: they are partitioned, and hundreds of millions
+    of rows are no list to page through.
+    """
+
+    change_form_outer_before_template = "console/device_page.html"
+
+    list_display = (*DeviceAdmin.list_display, "last_day")
+    list_filter = (
+        "status",
+        ProblemFilter,
+        "plugin_id",
+        ("discovery_profile", RelatedOnlyFieldListFilter),
+        "should_ping",
+    )
+    list_before_template = "console/device_views.html"
+    show_full_result_count = False  # a count of all devices for a text nobody asked for
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            own_path(self, "<int:pk>/live/", self.live_view),
+            own_path(self, "<int:pk>/charts/", self.charts_view),
+            own_path(self, "<int:pk>/do/<str:action>/", self.do_view),
+            own_path(self, "bulk/<str:name>/", self.bulk_view),
+            own_path(self, "views/", self.views_view),
+            *super().get_urls(),
+        ]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Each leads to a page that has it done; see console/bulk.py."""
+        if IS_POPUP_VAR in request.GET:
+            return {}
+        return {
+            name: (_asking(name), name, action.title)
+            for name, action in bulk_pages.ACTIONS.items()
+            if request.user.has_perm(action.permission)
+        }
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return DeviceList
+
+    @admin.display(description="24 hours")
+    def last_day(self, device: Any) -> str:
+        return strip_svg(device.strip)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        context = {
+            "views": views_of(request.user),
+            "shown_query": query_of(request.GET),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
+
+    def bulk_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        return bulk_pages.bulk_do(request, name)
+
+    def views_view(self, request: HttpRequest) -> HttpResponse:
+        """Saves the filters of the list under a name, or forgets them; then shows the list again."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        query = query_of(QueryDict(request.POST.get("query", "")))
+        try:
+            if "forget" in request.POST:
+                view_forget(request.user, request.POST["forget"])
+            else:
+                view_save(
+                    request.user,
+                    request.POST.get("name", ""),
+                    query,
+                    is_shared="is_shared" in request.POST and request.user.has_perm("devices.change_device"),
+                )
+        except InvalidInput as error:
+            self.message_user(request, " ".join(sum(error.fields.values(), [])), messages.ERROR)
+        return HttpResponseRedirect(f"{reverse('admin:devices_device_changelist')}?{query}")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context: dict[str, Any] = {"refresh_seconds": REFRESH_SECONDS, **(extra_context or {})}
+        device = Device.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        if device is not None and self.has_view_permission(request, device):
+            context |= self._panels(request, device)
+        return super().change_view(request, object_id, form_url, context)
+
+    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The state of the device as it is now."""
+        return TemplateResponse(
+            request, "console/device_panels.html", self._panels(request, self._device(request, pk))
+        )
+
+    def charts_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Charts and timeline over `start` to `end`, in seconds since the epoch, as JSON."""
+        device = self._device(request, pk)
+        now = database_now()
+        try:
+            start, end = range_checked(float(request.GET["start"]), float(request.GET["end"]), now)
+        except (KeyError, ValueError, OverflowError, OSError) as error:
+            message = str(error) if isinstance(error, ValueError) else "start and end must be times."
+            return HttpResponse(
+                orjson.dumps(error_body(400, message)), content_type="application/json", status=400
+            )
+        charts = charts_of(device, start=start, end=end, now=now, show_all="all" in request.GET)
+        found = periods(device, start=start, end=end, now=now)
+        body = {**asdict(charts), "periods": [asdict(period) for period in found]}
+        return HttpResponse(orjson.dumps(body), content_type="application/json")
+
+    def do_view(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
+        """Does what a button asks for, and says on the page what came of it."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        device = self._device(request, pk)
+        if action not in ACTIONS:
+            raise Http404
+        do, permission = ACTIONS[action]
+        if not request.user.has_perm(permission):
+            raise PermissionDenied
+        try:
+            level, words = do(request, device)
+        except NMSError as error:
+            level, words = messages.ERROR, str(error)
+        self.message_user(request, words, level)
+        return HttpResponseRedirect(reverse("admin:devices_device_change", args=[pk]))
+
+    def _device(self, request: HttpRequest, pk: int) -> Device:
+        device = Device.objects.filter(pk=pk).first()
+        if not self.has_view_permission(request, device):
+            raise PermissionDenied
+        if device is None:
+            raise Http404
+        return device
+
+    def _panels(self, request: HttpRequest, device: Device) -> dict[str, Any]:
+        device = Device.objects.select_related("poll_state", "credential_profile").get(pk=device.pk)
+        now = database_now()
+        sample = Sample.objects.filter(device_id=device.pk).order_by("-due_at").first()
+        return {
+            "device": device,
+            "now": now,
+            "explanation": device_explain(device, now),
+            "verdicts": Verdict.objects.filter(device_id=device.pk).order_by("-due_at")[:SHOWN_VERDICTS],
+            "changes": StatusChange.objects.filter(device=device)[:SHOWN_CHANGES],
+            "sample": sample,
+            "document": sample and json.dumps(sample.data, indent=1, ensure_ascii=False),
+            "is_active": device.status == DeviceStatus.ACTIVE,
+            "can_change": request.user.has_perm("devices.change_device"),
+            "can_test": request.user.has_perm("devices.use_credentialprofile"),
+            "actions": list(ACTIONS),
+        }
+
+
+def _asking(name: str) -> Callable[..., HttpResponse]:
+    """The action of the list that leads to the page of console.bulk's."""
+
+    def ask(page: DevicePageAdmin, request: HttpRequest, queryset: QuerySet[Device]) -> HttpResponse:
+        ids = queryset.order_by().values_list("pk", flat=True)
+        return bulk_pages.bulk_page(request, page.admin_site, name, ids, back=request.get_full_path())
+
+    return ask
+
+
+def _acknowledge(request: HttpRequest, device: Device) -> tuple[int, str]:
+    services.device_acknowledge(device_id=device.pk)
+    return messages.SUCCESS, f"{device.hostname} is no problem any more, and stays {device.status}."
+
+
+def _poll(request: HttpRequest, device: Device) -> tuple[int, str]:
+    services.device_poll_now(device_id=device.pk)
+    return messages.SUCCESS, f"{device.hostname} is polled now."
+
+
+def _provision(request: HttpRequest, device: Device) -> tuple[int, str]:
+    services.device_provision(device_id=device.pk, interval_seconds=None)
+    return messages.SUCCESS, f"{device.hostname} is polled from now on."
+
+
+def _deactivate(request: HttpRequest, device: Device) -> tuple[int, str]:
+    bulk.devices_deactivate([device.pk], reason=f"deactivated by {request.user}")
+    return messages.SUCCESS, f"{device.hostname} is not polled any more."
+
+
+def _test(request: HttpRequest, device: Device) -> tuple[int, str]:
+    trial = credential_try(profile=device.credential_profile, target=device.ip_address, port=device.port)
+    level = messages.SUCCESS if trial.success else messages.ERROR
+    return level, f"{device.credential_profile.name} on {device.hostname}: {trial.message}"
+
+
+Do = Callable[[HttpRequest, Device], tuple[int, str]]
+ACTIONS: dict[str, tuple[Do, str]] = {
+    "poll": (_poll, "devices.change_device"),
+    "provision": (_provision, "devices.change_device"),
+    "deactivate": (_deactivate, "devices.change_device"),
+    "acknowledge": (_acknowledge, "devices.change_device"),
+    "test": (_test, "devices.use_credentialprofile"),
+}

@@ -1,0 +1,219 @@
+"""The list of devices: its filters, the last day of each row, views that are saved, and changes of many."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+
+from accounts.roles import Role
+from console.bulk import CHUNK_DEVICES
+from console.models import SavedView
+from console.strip_svg import strip_svg
+from devices import bulk
+from devices.models import Device, DeviceStatus, PollState
+from devices.services import database_now, device_create, device_take_off
+from polling.models import VerdictRollup1h
+from polling.strips import HOURS, strips
+from polling.verdict_rollups import COUNTS
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/devices/device/"
+
+
+@pytest.fixture
+def viewer(client: Client, django_user_model: Any) -> Client:
+    user = django_user_model.objects.create_user("eve", is_staff=True)
+    user.groups.add(Group.objects.get(name=Role.VIEWER))
+    client.force_login(user)
+    return client
+
+
+def names(client: Client, query: dict[str, Any]) -> list[str]:
+    return [device.hostname for device in client.get(LIST, query).context["cl"].result_list]
+
+
+def hour(device: Device, hours_ago: int, *, ok: int = 0, down: int = 0) -> None:
+    at = database_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
+    sums = ("rtt_total", "rtt_count", "loss_total", "loss_count")
+    counts = dict.fromkeys((*sums, *COUNTS), 0) | {"ok": ok, "timeout": down, "down": down}
+    VerdictRollup1h.objects.create(device_id=device.pk, start_at=at, **counts)
+
+
+def test_problems_are_filtered_by_what_they_are(
+    admin_client: Client, device: Device, ping_device: Device
+) -> None:
+    assert names(admin_client, {"problem": "any"}) == []
+    assert sorted(names(admin_client, {"problem": "unheard"})) == ["127.21.0.1", "win-1"]
+    PollState.objects.filter(device=device).update(last_verdict="auth_failed")
+    device_take_off(device_id=ping_device.pk, status=DeviceStatus.INACTIVE, reason="x", has_failed=True)
+    assert sorted(names(admin_client, {"problem": "any"})) == ["127.21.0.1", "win-1"]
+    assert names(admin_client, {"problem": "down"}) == ["127.21.0.1"]
+    assert names(admin_client, {"problem": "login"}) == ["win-1"]
+    assert names(admin_client, {"problem": "failing"}) == ["win-1"]
+    assert len(names(admin_client, {"problem": "nonsense"})) == 2
+
+
+def test_the_list_searches_networks(admin_client: Client, device: Device, ping_device: Device) -> None:
+    assert names(admin_client, {"q": "127.20.0.0/16"}) == ["win-1"]
+
+
+def test_each_row_has_its_last_day(admin_client: Client, device: Device) -> None:
+    hour(device, 1, ok=59, down=1)
+    page = admin_client.get(LIST).content.decode()
+    assert 'aria-label="24 hours: 98.33 % up"' in page
+
+
+def test_a_day_by_hours(device: Device, ping_device: Device) -> None:
+    hour(device, 0, ok=10)
+    hour(device, 2, down=4)
+    hour(device, 23, ok=3, down=1)
+    hour(device, 24, ok=100)  # longer ago
+    found = strips([device.pk, ping_device.pk], database_now())
+    strip = found[device.pk]
+    assert len(strip.hours) == HOURS
+    assert (strip.hours[0], strip.hours[-3], strip.hours[-2], strip.hours[-1]) == (75, 0, None, 100)
+    assert strip.percent == pytest.approx(100 * 13 / 18)
+    assert found[ping_device.pk].percent is None
+    assert set(found[ping_device.pk].hours) == {None}
+    drawn = strip_svg(strip)
+    up, down = re.findall(r'd="([^"]*)"', drawn)
+    assert up.count("M") == down.count("M") == 2  # of three hours, one was good and one bad throughout
+    assert "no polls" in strip_svg(found[ping_device.pk])
+
+
+def test_a_list_has_a_constant_number_of_queries(
+    admin_client: Client, device: Device, ping_device: Device, django_assert_num_queries: Any
+) -> None:
+    admin_client.get(LIST)
+    with django_assert_num_queries(9):
+        admin_client.get(LIST)
+    for number in range(30):
+        device_create(
+            hostname=f"h{number}",
+            ip_address=f"10.0.0.{number}",
+            plugin_id="icmp",
+            port=0,
+            credential_profile=ping_device.credential_profile,
+        )
+    with django_assert_num_queries(9):
+        assert len(names(admin_client, {})) == 32
+
+
+def save(client: Client, name: str, query: str, **more: str) -> Any:
+    return client.post(f"{LIST}views/", {"name": name, "query": query, **more}, follow=True)
+
+
+def test_a_view_is_saved_without_its_page(admin_client: Client) -> None:
+    answer = save(admin_client, " Down ", "problem=down&q=web&p=3")
+    assert answer.redirect_chain == [(f"{LIST}?problem=down&q=web", 302)]
+    assert 'aria-current="page">Down' in answer.content.decode()
+    save(admin_client, "Down", "problem=login")
+    assert SavedView.objects.get().query == "problem=login"
+    admin_client.post(f"{LIST}views/", {"forget": "Down"})
+    assert not SavedView.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 65, "a\0b"])
+def test_a_view_that_cannot_be_kept_says_why(admin_client: Client, name: str) -> None:
+    assert "A view needs a name" in save(admin_client, name, "q=1").content.decode()
+    assert "too long" in save(admin_client, "long", f"q={'x' * 2_001}").content.decode()
+    assert not SavedView.objects.exists()
+
+
+def test_a_shared_view_is_for_everybody_and_its_owners_to_forget(
+    admin_client: Client, viewer: Client, device: Device
+) -> None:
+    save(admin_client, "All Windows", "plugin_id=winrm", is_shared="on")
+    save(admin_client, "My own", "q=mine")
+    save(viewer, "Mine <b>", "q=1", is_shared="on")  # may keep one, and not for others
+    assert list(SavedView.objects.filter(is_shared=True).values_list("name", flat=True)) == ["All Windows"]
+    page = viewer.get(LIST).content.decode()
+    assert "All Windows" in page
+    assert "My own" not in page
+    assert "Mine &lt;b&gt;" in page
+    viewer.post(f"{LIST}views/", {"forget": "All Windows"})
+    assert SavedView.objects.filter(name="All Windows").exists()
+
+
+def test_an_action_asks_before_it_is_done(admin_client: Client, device: Device, ping_device: Device) -> None:
+    ids = [device.pk, ping_device.pk]
+    page = admin_client.post(LIST, {"action": "deactivate", "_selected_action": ids}).content.decode()
+    assert "Deactivate 2 devices" in page
+    assert Device.objects.filter(status=DeviceStatus.ACTIVE).count() == 2
+    every = {"action": "provision", "_selected_action": device.pk, "select_across": "1"}
+    assert "Provision 2 devices" in admin_client.post(LIST, every).content.decode()
+
+
+def ask(client: Client, action: str, ids: list[int], **fields: str) -> Any:
+    path = reverse("admin:devices_device_bulk", args=[action])
+    return client.post(path, {"ids": ",".join(map(str, ids)), **fields})
+
+
+def test_each_device_has_its_outcome(admin_client: Client, device: Device) -> None:
+    rows = ask(admin_client, "deactivate", [device.pk, 999_999]).json()["rows"]
+    assert [(row["id"], row["outcome"]) for row in rows] == [
+        (device.pk, "deactivated"),
+        (999_999, "not_found"),
+    ]
+    assert (rows[0]["name"], rows[0]["address"]) == ("win-1", "127.20.0.1")
+    device.refresh_from_db()
+    assert (device.status, device.status_reason) == (DeviceStatus.INACTIVE, "deactivated by admin")
+    assert ask(admin_client, "deactivate", [device.pk]).json()["rows"][0]["outcome"] == "unchanged"
+    assert ask(admin_client, "provision", [device.pk]).json()["rows"][0]["outcome"] == "provisioned"
+    Device.objects.update(remembered={"host_key": "x"})
+    assert ask(admin_client, "forget", [device.pk]).json()["rows"][0]["outcome"] == "forgotten"
+    assert Device.objects.get().remembered == {}
+    assert ask(admin_client, "delete", [device.pk]).json()["rows"][0]["outcome"] == "deleted"
+    assert not Device.objects.exists()
+
+
+@pytest.mark.parametrize(("sent", "stored"), [("300", 300), ("5", 60), ("", 60), ("x", 60)])
+def test_the_interval_of_many_is_set(admin_client: Client, device: Device, sent: str, stored: int) -> None:
+    answer = ask(admin_client, "set_interval", [device.pk], polling_interval_seconds=sent)
+    if stored == 60:
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"].startswith("Interval in seconds: ")
+    device.refresh_from_db()
+    assert device.polling_interval_seconds == stored
+
+
+def test_a_failed_device_is_acknowledged(admin_client: Client, device: Device) -> None:
+    device_take_off(device_id=device.pk, status=DeviceStatus.INACTIVE, reason="x", has_failed=True)
+    assert names(admin_client, {"problem": "any"}) == ["win-1"]
+    assert bulk.devices_acknowledge([device.pk, 999_999]) == {
+        device.pk: bulk.Outcome.ACKNOWLEDGED,
+        999_999: bulk.Outcome.NOT_FOUND,
+    }
+    assert bulk.devices_acknowledge([device.pk]) == {device.pk: bulk.Outcome.UNCHANGED}
+    assert names(admin_client, {"problem": "any"}) == []
+    device.refresh_from_db()
+    assert (device.status, device.status_reason) == (DeviceStatus.INACTIVE, "x")
+
+
+@pytest.mark.parametrize(
+    "ids", ["", "1,x", "-1", "9" * 30, "1,", ",".join(map(str, range(1, CHUNK_DEVICES + 2)))]
+)
+def test_ids_that_are_none_are_refused(admin_client: Client, ids: str) -> None:
+    path = reverse("admin:devices_device_bulk", args=["provision"])
+    assert admin_client.post(path, {"ids": ids}).status_code == 400
+
+
+def test_what_is_no_action_and_what_is_no_post(admin_client: Client, device: Device) -> None:
+    assert ask(admin_client, "explode", [device.pk]).status_code == 404
+    assert admin_client.get(reverse("admin:devices_device_bulk", args=["provision"])).status_code == 405
+    assert admin_client.get(f"{LIST}views/").status_code == 405
+
+
+def test_a_viewer_is_offered_no_action(viewer: Client, device: Device) -> None:
+    page = viewer.get(LIST)
+    assert 'name="action"' not in page.content.decode()
+    for action in ("provision", "deactivate", "acknowledge", "set_interval", "forget", "delete"):
+        assert ask(viewer, action, [device.pk]).status_code == 403
+    viewer.post(LIST, {"action": "deactivate", "_selected_action": [device.pk]})
+    device.refresh_from_db()
+    assert device.status == DeviceStatus.ACTIVE
+    assert device.status_since <= database_now() + timedelta(seconds=1)
