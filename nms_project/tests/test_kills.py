@@ -97,8 +97,9 @@ def test_two_of_everything_double_nothing(simulator: Simulator) -> None:
     workers = [f"worker {queue}#{number}" for queue in ("control", "ping", "store") for number in (1, 2)]
     pollers = [f"worker poll.{shard}#{number}" for shard in (0, 1) for number in (1, 2)]
     before = simulator.polls()
-    # Time enough for each poll: twelve processes share this machine with other tests.
-    with live_stack(NMS_PLUGIN_TIMEOUT_SECONDS="15") as stack:
+    # Time enough for each poll, and until a message counts as lost: twelve processes share this machine with
+    # other tests.
+    with live_stack(NMS_PLUGIN_TIMEOUT_SECONDS="15", NMS_VISIBILITY_TIMEOUT_SECONDS="120") as stack:
         stack.run("web", *workers, *pollers)
         stack.add_devices(CREDENTIAL, simulator.config.addresses())
         stack.run("beat#1", "beat#2")

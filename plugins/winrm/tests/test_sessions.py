@@ -8,7 +8,7 @@ import pytest
 
 from plugins.winrm import session
 from plugins.winrm.simulator.client import Simulator
-from plugins.winrm.simulator.host import Fault
+from plugins.winrm.simulator.host import SLOW_SECONDS, Fault
 from plugins.winrm.tests.conftest import PLUGIN, poll_all, poll_ok, task
 from polling.runner import environment
 from polling.stream import StreamRunner
@@ -139,9 +139,10 @@ def test_a_host_whose_quota_is_used_up_is_left_alone(simulator: Simulator, runne
 def test_a_host_too_slow_for_two_readings_is_read_once(simulator: Simulator, runner: StreamRunner) -> None:
     address = simulator.config.addresses()[10]
     simulator.set_faults({address: Fault.SLOW})
-    (first,) = poll_all(runner, [address], timeout=10)
-    (second,) = poll_all(runner, [address], timeout=10)
-    (third,) = poll_all(runner, [address], timeout=10)
+    timeout = 2 * SLOW_SECONDS - 1  # too short for two readings, and long for one
+    (first,) = poll_all(runner, [address], timeout=timeout)
+    (second,) = poll_all(runner, [address], timeout=timeout)
+    (third,) = poll_all(runner, [address], timeout=timeout)
     assert first.error_code == "timeout"
     assert second.success, second.error
     assert '"cpu"' not in str(second.data)
