@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system browser daemons demo run test check audit format bench bench-api bench-history lock clean
+.PHONY: help setup system browser daemons demo run test check audit format bench bench-api bench-console bench-history lock screenshots clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
 # One worker more than cores: half of the tests wait most of the time.
 test: setup daemons browser  ## Run the tests (ARGS are pytest's)
 	@$(BIN)/pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+screenshots: setup daemons browser  ## Make the pictures of docs/images anew, by walking through the admin
+	@NMS_SCREENSHOTS=docs/images $(BIN)/pytest console/tests/test_walk.py -k first_login
 
 check: setup  ## Formatter, linter, types, import contract, migrations, lock
 	@$(BIN)/ruff format --check .
@@ -41,6 +44,9 @@ bench: setup daemons  ## Measure against the budgets; tables here, JSON in bench
 
 bench-api: setup  ## Measure lists of 50 of 100,000 devices beside 50 clients
 	@$(BIN)/python -m bench api
+
+bench-console: setup browser  ## Measure the admin's pages beside 30 days of history (minutes, 10 GB of disk)
+	@$(BIN)/python -m bench console
 
 bench-history: setup  ## Measure reading and writing beside 30 days of history (minutes, 40 GB of disk)
 	@$(BIN)/python -m bench history

@@ -26,8 +26,11 @@ def token_make(*, user: Any, name: str, scope: str, expires_at: datetime) -> tup
 def token_find(text: str) -> ApiToken | None:
     """The valid token of an active user; notes that it is used."""
     now = timezone.now()
-    token = ApiToken.objects.select_related("user").filter(digest=_digest(text)).first()
-    if token is None or not token.is_valid(now) or not token.user.is_active:
+    try:
+        token = ApiToken.objects.select_related("user").get(digest=_digest(text))
+    except ApiToken.DoesNotExist:
+        return None
+    if not token.is_valid(now) or not token.user.is_active:
         return None
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_RESOLUTION)
     if token.last_used_at is None or token.last_used_at < now - USED_RESOLUTION:

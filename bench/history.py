@@ -156,14 +156,14 @@ def run() -> Report:
     empty = _store_ratio()
     now = database_now()
     started = time.perf_counter()
-    _load(now, step)
+    load(now, step)
     print(f"loaded in {time.perf_counter() - started:,.0f} s", flush=True)  # it takes minutes: say so
     _roll_up(report, now, DEVICES * per_day)
     full = _store_ratio()
     report.add("store beside a bare COPY, empty tables", empty[0], "ratio", at_least=0.5)
     report.add("store beside a bare COPY, after 30 days", full[0], "ratio", at_least=0.5)
     report.add("store after 30 days beside empty tables", full[1] / empty[1], "ratio", at_least=0.9)
-    _note_newest(now)
+    note_newest(now)
     _queries(report, now)
     _sizes(report)
     return report
@@ -172,7 +172,7 @@ def run() -> Report:
 # --- Loading ---
 
 
-def _load(now: datetime, step: timedelta) -> None:
+def load(now: datetime, step: timedelta) -> None:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     for table in partitioned():
         partitions_ensure(table, midnight - YEAR * DAY, midnight - YEAR * DAY + DAY)
@@ -211,7 +211,7 @@ def _load(now: datetime, step: timedelta) -> None:
         cursor.execute("VACUUM ANALYZE")
 
 
-def _note_newest(now: datetime) -> None:
+def note_newest(now: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(NEWEST, [now - HOUR, now])
 

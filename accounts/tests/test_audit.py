@@ -88,8 +88,7 @@ def test_the_admin_is_audited_below_another_path(
     client: Client, device: Device, django_user_model: Any
 ) -> None:
     client.force_login(django_user_model.objects.create_superuser("root"))
-    body = {"action": "deactivate", "_selected_action": [device.pk]}
-    client.post("/admin/devices/device/", body, SCRIPT_NAME="/x")
+    client.post("/admin/devices/device/bulk/deactivate/", {"ids": device.pk}, SCRIPT_NAME="/x")
     assert newest(object_type="device").actor == "root"
 
 

@@ -1,13 +1,19 @@
 """A person at Debian's Chromium, for whom a page must not only answer but work: see Visitor.check."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
 CHROMIUM = "/usr/bin/chromium"
 WIDTHS = (1024, 390, 1920)
-HEIGHT = 900
+WIDTH, HEIGHT = 1440, 900
+PICTURES = os.environ.get("NMS_SCREENSHOTS", "")  # the folder for them; `make screenshots` sets it
+
+
+expect.set_options(timeout=30_000)  # milliseconds; other tests keep the machine busy
 
 
 class Visitor:
@@ -44,7 +50,7 @@ class Visitor:
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             )
             assert over <= 0, f"{self.page.url} is {over} pixels wider than {width}"
-        self.page.set_viewport_size({"width": 1440, "height": HEIGHT})
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         found = Axe().run(self.page)
         serious = [
             f"{violation['id']}: {[node['html'][:200] for node in violation['nodes'][:3]]}"
@@ -55,6 +61,16 @@ class Visitor:
         assert len(self.wrongs) == asked_wrongly, self.wrongs
         assert all("400 (Bad Request)" in wrong for wrong in self.wrongs), self.wrongs
         self.wrongs.clear()
+
+    def picture(self, name: str, *, width: int = WIDTH, height: int = HEIGHT) -> None:
+        """For the tour in the docs, when pictures are asked for."""
+        if not PICTURES:
+            return
+        self.page.wait_for_load_state("networkidle")
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.wait_for_timeout(500)  # the theme's transitions
+        self.page.screenshot(path=Path(PICTURES) / f"{name}.png")
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

@@ -1,22 +1,24 @@
 """An operator's day in a real browser, on a live installation with simulated hosts."""
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from console.tests.browser import CHROMIUM, Visitor
+from console.tests.browser import CHROMIUM, PICTURES, Visitor
 from nms_project.stack.live import LiveStack, live_stack, wait_until
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Fault
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900 if PICTURES else 300)]
 
 HOST_PASSWORD = "s3cret-of-the-walked-hosts"
-SECONDS = 30_000  # milliseconds that a page may take to show what happens behind it
+PATIENCE = 90_000  # milliseconds until a page shows what takes workers some rounds
 
 
 @pytest.fixture(scope="module")
@@ -74,37 +76,48 @@ def test_from_the_first_login_to_a_dead_host_and_back(
     # The dashboard comes alive without being loaded again.
     admin.goto("/admin/")
     tile = page.locator(".nms-tile.nms-active .nms-tile-count")
-    expect(tile).to_have_text("12", timeout=SECONDS)
-    expect(page.locator("#panel-cpu tbody tr td a").first).to_be_visible(timeout=SECONDS)
+    expect(tile).to_have_text("12")
+    expect(page.locator("#panel-cpu tbody tr td a").first).to_be_visible()
     admin.check()
+    if PICTURES:  # of charts that have something to show
+        wait_until(lambda: stack.count("SELECT count(*) FROM metrics_sample") > 12 * 30, 400)
 
     keep_a_view(admin)
 
     admin.goto("/admin/")
     dying = "127.67.1.3"
     simulator.set_faults({dying: Fault.GONE})
-    problem = page.locator("#panel-newest tbody tr").first
-    expect(problem).to_contain_text("down", timeout=2 * SECONDS)
+    ((name,),) = stack.sql(f"SELECT hostname FROM devices_device WHERE ip_address = '{dying}'")
+    problem = page.locator("#panel-newest tbody tr").filter(has_text=name)
+    expect(problem).to_contain_text("down", timeout=PATIENCE)
     admin.check()
+    admin.picture("dashboard", height=1_250)
+    page.emulate_media(color_scheme="dark")
+    admin.picture("dashboard-phone", width=390, height=844)
+    page.emulate_media(color_scheme="light")
     problem.get_by_role("link").click()
 
     expect(page.locator("#panel-state")).to_contain_text("failures within the window")
-    expect(page.locator("#charts-list figure").first).to_be_visible(timeout=SECONDS)
+    expect(page.locator("#charts-list figure").first).to_be_visible()
     admin.check()
     simulator.set_faults({dying: Fault.NONE})
     page.get_by_role("button", name="Provision").click()
     expect(page.get_by_text("is polled from now on")).to_be_visible()
-    expect(page.locator("#panel-verdicts tbody tr").first).to_contain_text("ok", timeout=SECONDS)
+    expect(page.locator("#panel-verdicts tbody tr").first).to_contain_text("ok")
     page.get_by_role("button", name="Test credential").click()
-    expect(page.get_by_text(re.compile(r"walked on .*: "))).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text(re.compile(r"walked on .*: "))).to_be_visible()
     page.get_by_role("button", name="Deactivate").click()
     expect(page.get_by_role("button", name="Provision")).to_be_visible()
     page.get_by_role("button", name="Provision").click()
     expect(page.get_by_role("button", name="Poll now")).to_be_visible()
 
     page.get_by_role("button", name="1 h", exact=True).click()
-    expect(page.locator("#charts-note")).to_contain_text("a point every 10 s", timeout=SECONDS)
+    expect(page.locator("#charts-note")).to_contain_text("a point every 10 s")
     admin.check()
+    end = time.time()
+    admin.goto(f"{urlsplit(page.url).path}?start={end - 480:.0f}&end={end:.0f}")
+    expect(page.locator("#charts-list figure").first).to_be_visible()
+    admin.picture("device", height=1_500)
 
 
 def add_credential(admin: Visitor) -> None:
@@ -115,12 +128,13 @@ def add_credential(admin: Visitor) -> None:
     page.fill("#id_payload_username", "monitor")
     page.fill("#id_payload_password", HOST_PASSWORD)
     admin.check()
+    admin.picture("credential")
     page.click("button[name=_continue]")
     expect(page.get_by_text("added successfully")).to_be_visible()
     assert HOST_PASSWORD not in page.content()
     page.fill("input[name=target]", "127.67.1.1")
     page.get_by_role("button", name="Test").click()
-    expect(page.get_by_text("walked on 127.67.1.1: the login works")).to_be_visible(timeout=SECONDS)
+    expect(page.get_by_text("walked on 127.67.1.1: the login works")).to_be_visible()
     admin.check()
 
 
@@ -135,13 +149,15 @@ def discover(admin: Visitor) -> None:
     page.select_option("#id_credential_profile", label="walked (winrm)")
     page.fill("#id_polling_interval_seconds", "10")
     admin.check()
+    admin.picture("discovery-target")
     page.click("button[name=_continue]")
     page.get_by_role("button", name="Run now").click()
     # It goes on without being loaded again.
     expect(page.locator("#h-progress")).to_contain_text("12 addresses")
     admin.check()
-    expect(page.locator("#h-progress")).to_have_text("Done: 12 of 12 addresses", timeout=2 * SECONDS)
+    expect(page.locator("#h-progress")).to_have_text("Done: 12 of 12 addresses", timeout=PATIENCE)
     admin.check()
+    admin.picture("discovery-run")
 
 
 def approve(admin: Visitor) -> None:
@@ -155,9 +171,10 @@ def approve(admin: Visitor) -> None:
     page.get_by_role("button", name="Approve all").click()
     admin.check()
     page.get_by_role("button", name="Provision 11 devices").click()
-    expect(page.locator("#bulk-words")).to_contain_text("11 of 11 done: 11 provisioned", timeout=SECONDS)
+    expect(page.locator("#bulk-words")).to_contain_text("11 of 11 done: 11 provisioned")
     assert page.locator("#bulk-rows tr").count() == 11
     admin.check()
+    admin.picture("many")
     admin.goto("/admin/discovery/discoveryresult/")
     admin.check()
 
@@ -169,6 +186,7 @@ def keep_a_view(admin: Visitor) -> None:
     expect(page.get_by_role("link", name="Polled")).to_have_attribute("aria-current", "page")
     expect(page.locator("svg.nms-strip").first).to_be_visible()
     admin.check()
+    admin.picture("devices")
     page.check("#action-toggle")
     page.select_option("select[name=action]", "set_interval")
     page.click("button[name=index]")
@@ -215,13 +233,29 @@ def test_a_viewer_is_offered_nothing_that_changes_things(viewer: Visitor, stack:
         assert page.request.get(f"{viewer.base_url}/admin/{path}").status == 403
 
 
+def test_the_browsable_api_is_a_part_of_it(admin: Visitor) -> None:
+    page = admin.goto("/admin/")
+    page.locator("nav a[href='/api/v1/'], a[href='/api/v1/']").first.click()
+    expect(
+        page.get_by_role("link", name="Log out admin").or_(page.get_by_text("Log out admin"))
+    ).to_be_visible()
+    for path in ("/api/v1/", "/api/v1/devices/", "/api/v1/discovery_profiles/", "/api/v1/auth/me/"):
+        admin.goto(path)
+        admin.check()
+    page.emulate_media(color_scheme="dark")
+    admin.goto("/api/v1/devices/")
+    admin.check()
+    page.get_by_role("link", name="NMS", exact=True).click()
+    expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+
+
 def test_a_server_that_is_gone_is_said(admin: Visitor, stack: LiveStack) -> None:
     page = admin.page
     expect(page.locator("#panel-at")).to_be_visible()
     page.route("**/admin/live/", lambda route: route.abort())
-    expect(page.locator("#stale")).to_contain_text("the server does not answer", timeout=SECONDS)
+    expect(page.locator("#stale")).to_contain_text("the server does not answer")
     page.unroute("**/admin/live/")
-    expect(page.locator("#stale")).to_be_hidden(timeout=SECONDS)
+    expect(page.locator("#stale")).to_be_hidden()
 
 
 def test_the_keyboard_leads_everywhere(admin: Visitor) -> None:

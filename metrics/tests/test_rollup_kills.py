@@ -1,7 +1,7 @@
-"""The roll-up and the store, killed at each of their statements: what was begun leaves nothing, and goes
-on.
-"""
+"""The roll-up and the store, killed at their statements: what was begun leaves nothing, and goes on."""
 
+import math
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.slow]
 START = datetime(2030, 4, 1, 22, 50, tzinfo=UTC)
 LATER = START + timedelta(minutes=73)  # just after midnight: little work, on every level
 TABLES = (*partitioned(), "metrics_latemark", "metrics_rollupprogress", "metrics_layout", "metrics_trimmed")
+MOST_KILLS = 25
 IGNORED = {"metrics_latemark": "id", "metrics_rollupprogress": "updated_at"}
 
 
@@ -71,30 +72,32 @@ def _other() -> psycopg.Connection[Any]:
     )
 
 
-def killed_everywhere(work: Callable[[], Any], prepare: Callable[[], Any], *, stride: int = 1) -> int:
-    """Compares the tables after each killed and repeated run with those of an undisturbed one.
+def killed_everywhere(work: Callable[[], Any], prepare: Callable[[], Any]) -> int:
+    """Compares the tables after each killed and repeated run with those of an undisturbed one; returns how
+    many statements that has.
 
-    `stride`: for work that says the same statements for each of many partitions; prime to how many, it meets
-    each of them.
+    Of many statements every n-th ends a run, from another one on each time. Work that says the same few for
+    each partition meets all of them: n has no divisor in common with how many they are.
     """
     empty()
     prepare()
-    work()
-    expected = tables()
-    statement = 0
-    while True:
-        statement += stride
+    with killed_at(0) as seen:
+        work()
+    statements, expected = seen[0], tables()
+    stride = max(1, statements // MOST_KILLS)
+    while stride > 1 and math.gcd(stride, 6) > 1:
+        stride += 1
+    for statement in range(random.randint(1, stride), statements + 1, stride):
         empty()
         prepare()
-        with killed_at(statement) as seen:
+        with killed_at(statement):
             try:
                 work()
             except (OperationalError, InterfaceError):
                 connection.close()
         work()
         assert tables() == expected, f"killed at statement {statement}"
-        if seen[0] < statement:
-            return seen[0]
+    return statements
 
 
 def samples(three: list[Device]) -> dict[tuple[int, datetime], Any]:
@@ -150,7 +153,7 @@ def test_killed_trimming_leaves_what_an_undisturbed_one_leaves(three: list[Devic
 
     prepare()
     work()  # also of partitions that other tests have left
-    statements = killed_everywhere(work, prepare, stride=3)
+    statements = killed_everywhere(work, prepare)
     assert statements > 50
     assert left() == {0}
 
@@ -176,7 +179,7 @@ def test_killed_erasing_leaves_what_an_undisturbed_one_leaves(
             pass
         erased.append(Deletion.objects.get().rows_erased)
 
-    statements = killed_everywhere(work, prepare, stride=13)
+    statements = killed_everywhere(work, prepare)
     assert statements > 100
     # Four samples with their verdicts, a row of 5 minutes, of an hour and of a day.
     assert set(erased) == {11}

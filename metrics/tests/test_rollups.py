@@ -94,7 +94,7 @@ samples_of_a_day = st.dictionaries(st.tuples(st.integers(0, 2), moments), docume
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(samples=samples_of_a_day, data=st.data())
 def test_any_delivery_ends_in_the_same_rollups(
     three: list[Device], samples: dict[tuple[int, datetime], Any], data: st.DataObject

@@ -52,7 +52,7 @@ def put(device: Device, history: dict[int, tuple[int, int | None]], rolled_up_to
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories, rolled_up_to=minutes, edges=st.tuples(minutes, minutes), step=steps)
 def test_a_series_at_any_level_equals_the_straightforward_answer(
     three: list[Device],

@@ -99,11 +99,24 @@ class EmbeddedPostgres:
             "--encoding=UTF8",
         ]
         command += ["--locale=C.UTF-8", "--no-sync"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, check=False, **self._as_user()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **self._as_user(),
         )
-        if done.returncode != 0:
-            raise StackError(f"PostgreSQL's initdb failed: {done.stderr.strip()}")
+        try:
+            _, errors = process.communicate(timeout=120)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(
+                    process.pid, signal.SIGKILL
+                )  # when we are ended it may be at work, in a child of its own
+        if process.returncode != 0:
+            raise StackError(f"PostgreSQL's initdb failed: {errors.strip()}")
         draft.rename(self.data)
 
     def _launch(self) -> None:
