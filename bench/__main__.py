@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bench.measure import Report
 from nms_project.stack.live import live_stack
+from nms_project.stack.signals import end_on_signals
 
 NAMES = (
     "claim",
@@ -32,6 +33,7 @@ def main(wanted: list[str]) -> int:
             f"There is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join([*NAMES, *LONG])}.\n"
         )
         return 2
+    end_on_signals()  # with the servers
     terminal = Console(width=120)
     with live_stack(NMS_PLUGIN_TIMEOUT_SECONDS="20") as stack:
         os.environ.update(stack.environment)

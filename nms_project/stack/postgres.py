@@ -83,6 +83,8 @@ class EmbeddedPostgres:
         if self.process:
             self.process.wait(timeout=20)
         self.process = None
+        with suppress(OSError):  # not empty: a server that we adopted is still on its way out
+            self.socket_dir.rmdir()
 
     def _initialise(self) -> None:
         draft = self.home / "postgres.new"  # renamed when complete: a killed initdb leaves nothing half-made

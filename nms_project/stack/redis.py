@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import redis
@@ -67,6 +68,9 @@ class EmbeddedRedis:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=20)
         self.process = None
+        if self.socket.parent != self.data:
+            with suppress(OSError):
+                self.socket.parent.rmdir()
 
     def _shut_down_adopted(self) -> None:
         """A server that an earlier, killed owner left behind is ours to end as well."""
