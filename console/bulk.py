@@ -12,8 +12,9 @@ import orjson
 from django import forms
 from django.contrib.admin.sites import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from devices import bulk
@@ -111,12 +112,11 @@ def bulk_page(
     return TemplateResponse(request, "console/bulk.html", context)
 
 
+@require_POST
 def bulk_do(request: HttpRequest, name: str) -> HttpResponse:
     """POST with `ids`, at most CHUNK_DEVICES of them separated by commas. Answers JSON: a row for each
     device, with `id`, `name`, `address`, `outcome` (a key of Outcome) and `words`; 400 names the wrong field.
     """
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
     action = _allowed(request, name)
     form = action.form(request.POST)
     try:

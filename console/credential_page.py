@@ -8,11 +8,12 @@ from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
-    HttpResponseNotAllowed,
     HttpResponseRedirect,
     QueryDict,
 )
 from django.urls import URLPattern, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
 
 from console.pages import own_path
 from devices.admin import CredentialProfileAdmin
@@ -48,10 +49,9 @@ class CredentialPageAdmin(CredentialProfileAdmin):
         }
         return super().change_view(request, object_id, form_url, context)
 
+    @method_decorator(require_POST)
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Tries it on `target` and `port`, and says on the page what came of it."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         if not request.user.has_perm("devices.use_credentialprofile"):
             raise PermissionDenied
         profile = CredentialProfile.objects.filter(pk=pk).first()

@@ -17,12 +17,13 @@ from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
-    HttpResponseNotAllowed,
     HttpResponseRedirect,
     QueryDict,
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
 
 from console import bulk as bulk_pages
 from console.charts import charts_of, range_checked
@@ -106,10 +107,9 @@ class DevicePageAdmin(DeviceAdmin):
     def bulk_view(self, request: HttpRequest, name: str) -> HttpResponse:
         return bulk_pages.bulk_do(request, name)
 
+    @method_decorator(require_POST)
     def views_view(self, request: HttpRequest) -> HttpResponse:
         """Saves the filters of the list under a name, or forgets them; then shows the list again."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
         query = query_of(QueryDict(request.POST.get("query", "")))
@@ -158,10 +158,9 @@ class DevicePageAdmin(DeviceAdmin):
         body = {**asdict(charts), "periods": [asdict(period) for period in found]}
         return HttpResponse(orjson.dumps(body), content_type="application/json")
 
+    @method_decorator(require_POST)
     def do_view(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
         """Does what a button asks for, and says on the page what came of it."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         device = self._device(request, pk)
         if action not in ACTIONS:
             raise Http404

@@ -9,9 +9,11 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
 
 from console.bulk import bulk_page
 from console.pages import REFRESH_SECONDS, given_id, own_path
@@ -69,10 +71,9 @@ class DiscoveryProfilePageAdmin(DiscoveryProfileAdmin):
             context["runs"] = runs_with_progress().filter(profile_id=int(object_id))[:SHOWN_RUNS]
         return super().change_view(request, object_id, form_url, context)
 
+    @method_decorator(require_POST)
     def preview_view(self, request: HttpRequest) -> HttpResponse:
         """What `target` comes to, in words; POST, since a target may be longer than an address may."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
         credential = CredentialProfile.objects.filter(pk=given_id(request, "credential_profile") or 0).first()
@@ -91,10 +92,9 @@ class DiscoveryProfilePageAdmin(DiscoveryProfileAdmin):
             context["error"] = " ".join(error.fields["target"])
         return TemplateResponse(request, "console/target_preview.html", context)
 
+    @method_decorator(require_POST)
     def run_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Starts a run, and leads to its page."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         if not self.has_run_permission(request):
             raise PermissionDenied
         profile = DiscoveryProfile.objects.filter(pk=pk).first()
@@ -137,10 +137,9 @@ class DiscoveryRunPageAdmin(DiscoveryRunAdmin):
             raise Http404
         return TemplateResponse(request, "console/run_panels.html", context)
 
+    @method_decorator(require_POST)
     def approve_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Leads to the page that provisions the devices that were ticked, or all that wait."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         ids = _awaiting(pk).values_list("pk", flat=True)
         if "all" not in request.POST:
             ticked = [

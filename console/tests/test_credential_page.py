@@ -3,11 +3,9 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from accounts.roles import Role
 from devices.models import CredentialProfile
 
 pytestmark = pytest.mark.django_db
@@ -41,18 +39,13 @@ def test_ping_has_nothing_to_try(admin_client: Client, icmp_credential: Credenti
     )
 
 
-def test_who_may_not_use_it_may_not_try_it(
-    client: Client, winrm_credential: CredentialProfile, django_user_model: Any
-) -> None:
-    user = django_user_model.objects.create_user("eve", is_staff=True)
-    user.groups.add(Group.objects.get(name=Role.VIEWER))
-    client.force_login(user)
+def test_who_may_not_use_it_may_not_try_it(viewer: Client, winrm_credential: CredentialProfile) -> None:
     path = reverse("admin:devices_credentialprofile_change", args=[winrm_credential.pk])
-    page = client.get(path)
+    page = viewer.get(path)
     assert page.status_code == 200
     assert "Try what is stored" not in page.content.decode()
     assert "payload_" not in page.content.decode()
-    assert tried(client, winrm_credential, target="127.0.0.1").status_code == 403
+    assert tried(viewer, winrm_credential, target="127.0.0.1").status_code == 403
 
 
 def test_what_is_not_there_and_what_is_no_post(

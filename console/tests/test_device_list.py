@@ -5,11 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from accounts.roles import Role
 from console.bulk import CHUNK_DEVICES
 from console.models import SavedView
 from console.strip_svg import strip_svg
@@ -24,14 +22,6 @@ from polling.verdict_rollups import COUNTS
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/devices/device/"
-
-
-@pytest.fixture
-def viewer(client: Client, django_user_model: Any) -> Client:
-    user = django_user_model.objects.create_user("eve", is_staff=True)
-    user.groups.add(Group.objects.get(name=Role.VIEWER))
-    client.force_login(user)
-    return client
 
 
 def names(client: Client, query: dict[str, Any]) -> list[str]:

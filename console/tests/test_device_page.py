@@ -5,12 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from accounts.roles import Role
 from console.charts import charts_wanted
 from console.timeline import periods
 from devices import bulk, services
@@ -137,17 +135,14 @@ def test_what_is_not_there_and_what_is_no_post(admin_client: Client, device: Dev
     assert admin_client.get("/admin/devices/device/12345/change/").status_code == 302
 
 
-def test_a_viewer_sees_all_and_does_nothing(client: Client, device: Device, django_user_model: Any) -> None:
-    viewer = django_user_model.objects.create_user("eve", is_staff=True)
-    viewer.groups.add(Group.objects.get(name=Role.VIEWER))
-    client.force_login(viewer)
-    page = page_of(client, device)
+def test_a_viewer_sees_all_and_does_nothing(viewer: Client, device: Device, django_user_model: Any) -> None:
+    page = page_of(viewer, device)
     assert 'id="charts"' in page
     assert 'form="do-' not in page
-    for action in ("poll", "provision", "deactivate", "test"):
-        assert do(client, device, action).status_code == 403
-    client.force_login(django_user_model.objects.create_user("nobody", is_staff=True))
-    assert client.get(charts_url(device), {"start": 0, "end": 1}).status_code == 403
+    for action in ("poll", "provision", "deactivate", "acknowledge", "test"):
+        assert do(viewer, device, action).status_code == 403
+    viewer.force_login(django_user_model.objects.create_user("nobody", is_staff=True))
+    assert viewer.get(charts_url(device), {"start": 0, "end": 1}).status_code == 403
 
 
 def test_the_number_of_queries_does_not_grow(

@@ -4,11 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from accounts.roles import Role
 from devices.models import CredentialProfile, Device, DeviceStatus
 from devices.services import database_now, device_create
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
@@ -33,14 +31,6 @@ def run(profile: DiscoveryProfile) -> DiscoveryRun:
         status=RunStatus.RUNNING,
         started_at=database_now() - timedelta(seconds=10),
     )
-
-
-@pytest.fixture
-def viewer(client: Client, django_user_model: Any) -> Client:
-    user = django_user_model.objects.create_user("eve", is_staff=True)
-    user.groups.add(Group.objects.get(name=Role.VIEWER))
-    client.force_login(user)
-    return client
 
 
 def previewed(client: Client, target: str, **fields: Any) -> str:
