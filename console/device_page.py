@@ -27,10 +27,9 @@ from django.views.decorators.http import require_POST
 
 from console import bulk as bulk_pages
 from console.charts import charts_of, range_checked
-from console.device_list import DeviceList, ProblemFilter
+from console.device_list import DeviceList, ProblemFilter, headers_of
 from console.pages import REFRESH_SECONDS, own_path
 from console.saved_views import query_of, view_forget, view_save, views_of
-from console.strip_svg import strip_svg
 from console.timeline import periods
 from devices import bulk, services
 from devices.admin import DeviceAdmin
@@ -66,6 +65,7 @@ class DevicePageAdmin(DeviceAdmin):
         ("discovery_profile", RelatedOnlyFieldListFilter),
         "should_ping",
     )
+    change_list_template = "console/device_list.html"
     list_before_template = "console/device_views.html"
     show_full_result_count = False  # a count of all devices for a text nobody asked for
 
@@ -94,7 +94,7 @@ class DevicePageAdmin(DeviceAdmin):
 
     @admin.display(description="24 hours")
     def last_day(self, device: Any) -> str:
-        return strip_svg(device.strip)
+        return str(device.strip_svg)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         context = {
@@ -102,7 +102,10 @@ class DevicePageAdmin(DeviceAdmin):
             "shown_query": query_of(request.GET),
             **(extra_context or {}),
         }
-        return super().changelist_view(request, context)
+        answer = super().changelist_view(request, context)
+        if isinstance(answer, TemplateResponse) and answer.context_data and "cl" in answer.context_data:
+            answer.context_data |= headers_of(answer.context_data["cl"])
+        return answer
 
     def bulk_view(self, request: HttpRequest, name: str) -> HttpResponse:
         return bulk_pages.bulk_do(request, name)
