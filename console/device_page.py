@@ -67,6 +67,7 @@ class DevicePageAdmin(DeviceAdmin):
     )
     change_list_template = "console/device_list.html"
     list_before_template = "console/device_views.html"
+    list_per_page = 50  # as the API
     show_full_result_count = False  # a count of all devices for a text nobody asked for
 
     def get_urls(self) -> list[URLPattern]:
