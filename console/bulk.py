@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from django import forms
 from django.contrib.admin.sites import AdminSite
 from django.core.exceptions import PermissionDenied
@@ -17,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
+from console.pages import json_answer
 from devices import bulk
 from devices.bulk import Outcome
 from devices.models import INTERVAL_VALIDATORS, Device
@@ -124,13 +124,15 @@ def bulk_do(request: HttpRequest, name: str) -> HttpResponse:
         if len(ids) > CHUNK_DEVICES or any(not 0 < number < 2**63 for number in ids):
             raise ValueError
     except ValueError:
-        return _answer(400, error_body(400, f"ids must be up to {CHUNK_DEVICES} ids, separated by commas."))
+        return json_answer(
+            400, error_body(400, f"ids must be up to {CHUNK_DEVICES} ids, separated by commas.")
+        )
     if not form.is_valid():
         wrong = "; ".join(
             f"{form.fields[field].label}: {' '.join(map(str, errors))}"
             for field, errors in form.errors.items()
         )
-        return _answer(400, error_body(400, wrong))
+        return json_answer(400, error_body(400, wrong))
     known = {
         pk: (hostname, str(address))
         for pk, hostname, address in Device.objects.filter(pk__in=ids).values_list(
@@ -143,7 +145,7 @@ def bulk_do(request: HttpRequest, name: str) -> HttpResponse:
         rows.append(
             {"id": pk, "name": hostname, "address": address, "outcome": outcome.value, "words": outcome.label}
         )
-    return _answer(200, {"rows": rows})
+    return json_answer(200, {"rows": rows})
 
 
 def _allowed(request: HttpRequest, name: str) -> BulkAction:
@@ -153,7 +155,3 @@ def _allowed(request: HttpRequest, name: str) -> BulkAction:
     if not request.user.has_perm(action.permission):
         raise PermissionDenied
     return action
-
-
-def _answer(status: int, body: Any) -> HttpResponse:
-    return HttpResponse(orjson.dumps(body), content_type="application/json", status=status)

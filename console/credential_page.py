@@ -15,14 +15,13 @@ from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
-from console.pages import own_path
+from console.pages import own_path, trial_told
 from devices.admin import CredentialProfileAdmin
 from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile
 from nms_project.errors import NMSError
 from polling.api.serializers import CredentialTestSerializer
-from polling.trial import credential_try
 
 admin.site.unregister(CredentialProfile)
 
@@ -57,21 +56,19 @@ class CredentialPageAdmin(CredentialProfileAdmin):
         profile = CredentialProfile.objects.filter(pk=pk).first()
         if profile is None:
             raise Http404
-        self.message_user(request, *_tried(profile, request.POST))
+        level, words = _tried(profile, request.POST)
+        self.message_user(request, words, level)
         return HttpResponseRedirect(reverse("admin:devices_credentialprofile_change", args=[pk]))
 
 
-def _tried(profile: CredentialProfile, sent: QueryDict) -> tuple[str, int]:
-    """What came of it in words, and how bad that is."""
+def _tried(profile: CredentialProfile, sent: QueryDict) -> tuple[int, str]:
     given = {name: value for name, value in sent.items() if value}
     form = CredentialTestSerializer(data=given)
     if not form.is_valid():
         errors = form.errors.items()
-        return "; ".join(f"{name}: {' '.join(map(str, texts))}" for name, texts in errors), messages.ERROR
+        return messages.ERROR, "; ".join(f"{name}: {' '.join(map(str, texts))}" for name, texts in errors)
     target, port = form.validated_data["target"], form.validated_data.get("port")
     try:
-        trial = credential_try(profile=profile, target=target, port=port)
+        return trial_told(profile, target=target, port=port)
     except NMSError as error:
-        return str(error), messages.ERROR
-    words = f"{profile.name} on {target}: {trial.message}"
-    return words, messages.SUCCESS if trial.success else messages.ERROR
+        return messages.ERROR, str(error)

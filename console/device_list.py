@@ -15,13 +15,12 @@ from nms_project.admin import ChangeList
 from polling.problems import FAILING
 from polling.strips import strips
 
+DOWN = Q(has_failed=True)
+SILENT = Q(status=DeviceStatus.ACTIVE, poll_state__last_verdict__in=FAILING)
 PROBLEMS = {
-    "any": ("Any", Q(has_failed=True) | Q(status=DeviceStatus.ACTIVE, poll_state__last_verdict__in=FAILING)),
-    "down": ("Taken off after failures", Q(has_failed=True)),
-    "failing": (
-        "Polled, and does not answer",
-        Q(status=DeviceStatus.ACTIVE, poll_state__last_verdict__in=FAILING),
-    ),
+    "any": ("Any", DOWN | SILENT),
+    "down": ("Taken off after failures", DOWN),
+    "failing": ("Polled, and does not answer", SILENT),
     "login": ("Refuses the login", Q(poll_state__last_verdict="auth_failed")),
     "unheard": (
         "Polled, and never heard",

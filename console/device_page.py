@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import orjson
 from django.contrib import admin, messages
 from django.contrib.admin.filters import RelatedOnlyFieldListFilter
 from django.contrib.admin.options import IS_POPUP_VAR
@@ -28,12 +27,12 @@ from django.views.decorators.http import require_POST
 from console import bulk as bulk_pages
 from console.charts import charts_of, range_checked
 from console.device_list import DeviceList, ProblemFilter, headers_of
-from console.pages import REFRESH_SECONDS, own_path
+from console.pages import REFRESH_SECONDS, json_answer, own_path, trial_told
 from console.saved_views import query_of, view_forget, view_save, views_of
 from console.timeline import periods
 from devices import bulk, services
 from devices.admin import DeviceAdmin
-from devices.models import Device, DeviceStatus, StatusChange
+from devices.models import Device, StatusChange
 from devices.services import database_now
 from metrics.models import Sample
 from nms_project.admin import ChangeList
@@ -41,10 +40,10 @@ from nms_project.api import error_body
 from nms_project.errors import InvalidInput, NMSError
 from polling.explain import device_explain
 from polling.models import Verdict
-from polling.trial import credential_try
 
 SHOWN_VERDICTS = 20
 SHOWN_CHANGES = 20
+WITH_STATE = Device.objects.select_related("poll_state", "credential_profile")
 
 admin.site.unregister(Device)
 
@@ -135,7 +134,7 @@ class DevicePageAdmin(DeviceAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         context: dict[str, Any] = {"refresh_seconds": REFRESH_SECONDS, **(extra_context or {})}
-        device = Device.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        device = WITH_STATE.filter(pk=object_id).first() if object_id.isdecimal() else None
         if device is not None and self.has_view_permission(request, device):
             context |= self._panels(request, device)
         return super().change_view(request, object_id, form_url, context)
@@ -154,13 +153,11 @@ class DevicePageAdmin(DeviceAdmin):
             start, end = range_checked(float(request.GET["start"]), float(request.GET["end"]), now)
         except (KeyError, ValueError, OverflowError, OSError) as error:
             message = str(error) if isinstance(error, ValueError) else "start and end must be times."
-            return HttpResponse(
-                orjson.dumps(error_body(400, message)), content_type="application/json", status=400
-            )
+            return json_answer(400, error_body(400, message))
         charts = charts_of(device, start=start, end=end, now=now, show_all="all" in request.GET)
         found = periods(device, start=start, end=end, now=now)
         body = {**asdict(charts), "periods": [asdict(period) for period in found]}
-        return HttpResponse(orjson.dumps(body), content_type="application/json")
+        return json_answer(200, body)
 
     @method_decorator(require_POST)
     def do_view(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
@@ -179,7 +176,7 @@ class DevicePageAdmin(DeviceAdmin):
         return HttpResponseRedirect(reverse("admin:devices_device_change", args=[pk]))
 
     def _device(self, request: HttpRequest, pk: int) -> Device:
-        device = Device.objects.filter(pk=pk).first()
+        device = WITH_STATE.filter(pk=pk).first()
         if not self.has_view_permission(request, device):
             raise PermissionDenied
         if device is None:
@@ -187,7 +184,6 @@ class DevicePageAdmin(DeviceAdmin):
         return device
 
     def _panels(self, request: HttpRequest, device: Device) -> dict[str, Any]:
-        device = Device.objects.select_related("poll_state", "credential_profile").get(pk=device.pk)
         now = database_now()
         sample = Sample.objects.filter(device_id=device.pk).order_by("-due_at").first()
         return {
@@ -198,7 +194,6 @@ class DevicePageAdmin(DeviceAdmin):
             "changes": StatusChange.objects.filter(device=device)[:SHOWN_CHANGES],
             "sample": sample,
             "document": sample and json.dumps(sample.data, indent=1, ensure_ascii=False),
-            "is_active": device.status == DeviceStatus.ACTIVE,
             "can_change": request.user.has_perm("devices.change_device"),
             "can_test": request.user.has_perm("devices.use_credentialprofile"),
             "actions": list(ACTIONS),
@@ -236,9 +231,9 @@ def _deactivate(request: HttpRequest, device: Device) -> tuple[int, str]:
 
 
 def _test(request: HttpRequest, device: Device) -> tuple[int, str]:
-    trial = credential_try(profile=device.credential_profile, target=device.ip_address, port=device.port)
-    level = messages.SUCCESS if trial.success else messages.ERROR
-    return level, f"{device.credential_profile.name} on {device.hostname}: {trial.message}"
+    return trial_told(
+        device.credential_profile, target=device.ip_address, port=device.port, name=device.hostname
+    )
 
 
 Do = Callable[[HttpRequest, Device], tuple[int, str]]

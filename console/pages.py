@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
+from devices.models import CredentialProfile
 from nms_project.admin import ModelAdmin
+from polling.trial import credential_try
 
 REFRESH_SECONDS = 5
 
@@ -24,3 +28,18 @@ def given_id(request: HttpRequest, name: str) -> int | None:
     """A number sent as `name`; None for anything else."""
     text = request.POST.get(name) or request.GET.get(name) or ""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def json_answer(status: int, body: Any) -> HttpResponse:
+    return HttpResponse(orjson.dumps(body), content_type="application/json", status=status)
+
+
+def trial_told(
+    profile: CredentialProfile, *, target: str, port: int | None, name: str = ""
+) -> tuple[int, str]:
+    """Tries a credential: the level of the message and what came of it in words, with `name` for the target.
+    Raises what `credential_try` raises.
+    """
+    trial = credential_try(profile=profile, target=target, port=port)
+    level = messages.SUCCESS if trial.success else messages.ERROR
+    return level, f"{profile.name} on {name or target}: {trial.message}"

@@ -81,7 +81,7 @@ class CredentialForm(forms.ModelForm[CredentialProfile]):
         payload = {name: value for name, value in self.stored.items() if name not in self.properties}
         for name, schema in self.properties.items():
             sent = cleaned.get(PAYLOAD + name)
-            if isinstance(sent, str) and schema.get("maxLength", 0) > LINE_CHARACTERS:
+            if isinstance(sent, str) and _has_lines(schema):
                 sent = sent.replace("\r\n", "\n")  # as browsers end lines
             if sent is not None and sent != "":
                 payload[name] = sent

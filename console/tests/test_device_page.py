@@ -154,5 +154,5 @@ def test_the_number_of_queries_does_not_grow(
     admin_client.get(charts_url(device), {"start": now - 600, "end": now})
     with django_assert_num_queries(19):
         admin_client.get(charts_url(device), {"start": now - 600, "end": now})
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         admin_client.get(reverse("admin:devices_device_live", args=[device.pk]))
