@@ -16,7 +16,7 @@ from rest_framework_simplejwt.tokens import Token
 
 from accounts.models import ApiToken
 from accounts.roles import VIEWER
-from accounts.sessions import SESSION_ENDED, session_counts
+from accounts.sessions import SESSION_ENDED, session_user
 from accounts.tokens import PREFIX, token_find
 
 
@@ -45,8 +45,8 @@ class SessionJWTAuthentication(JWTAuthentication):
     """SimpleJWT's, for tokens of a session that has not been ended since."""
 
     def get_user(self, validated_token: Token) -> Any:
-        user = super().get_user(validated_token)
-        if not session_counts(validated_token.payload, user):
+        user = session_user(validated_token.payload)
+        if user is None:
             raise InvalidToken({"detail": SESSION_ENDED})
         return user
 

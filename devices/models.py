@@ -95,6 +95,8 @@ class Device(Timestamped):
         constraints = [models.UniqueConstraint(fields=["ip_address", "port"], name="device_ip_port_unique")]
         indexes = [
             models.Index(fields=["hostname", "id"], name="device_hostname"),
+            # What is searched, without the rest of the rows: devices/search.py.
+            models.Index(fields=["id"], include=["search_text", "status", "plugin_id"], name="device_search"),
             models.Index(fields=["status", "plugin_id"], name="device_status_plugin"),  # counts of lists
             models.Index(fields=["status_since"], name="device_failed", condition=models.Q(has_failed=True)),
         ]

@@ -166,20 +166,22 @@ def outage_response(exception: BaseException) -> JsonResponse:
 
 
 class QuickPaginator(Paginator[Any]):
-    """Reads the first page before it counts: one that is not full needs no second search for its count. Of
-    the rows before a late page only the keys are read, which an index has.
+    """Reads the first page before it counts: one that is not full needs no second search for its count. Rows
+    are found by their keys alone, which an index has; what is joined to them is read for the page's own.
     """
 
     def page(self, number: int | str) -> Page[Any]:
         if str(number) != "1":
             page = super().page(number)
-            rows: Any = self.object_list
-            keys: Any = page.object_list
-            return Page(rows.filter(pk__in=keys.values("pk")), page.number, self)
-        rows = list(self.object_list[: self.per_page + 1])
+            return Page(self._whole(page.object_list), page.number, self)
+        rows = list(self._whole(self.object_list[: self.per_page + 1]))
         if len(rows) <= self.per_page:
             self.__dict__["count"] = len(rows)  # where Django's cached property keeps it
         return Page(rows[: self.per_page], 1, self)
+
+    def _whole(self, found: Any) -> Any:
+        rows: Any = self.object_list
+        return rows.filter(pk__in=found.values("pk"))
 
 
 class PageNumbers(PageNumberPagination):

@@ -14,6 +14,16 @@ MAX_ID = 2**63 - 1
 ADDRESS_SCHEMA = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
 
 
+class FilterBackend(filters.DjangoFilterBackend):
+    """django-filter's, which makes a form of all filters for each request: not for one that sends none."""
+
+    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+        filterset = self.get_filterset_class(view, queryset)
+        if filterset is None or request.query_params.keys().isdisjoint(filterset.base_filters):
+            return queryset
+        return super().filter_queryset(request, queryset, view)
+
+
 class WholeOrderingFilter(OrderingFilter):
     """By the key at last: rows that are alike would stand on two pages, or on none."""
 

@@ -232,7 +232,7 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.MultiPartParser",
     ],
     "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
+        "nms_project.filters.FilterBackend",
         "rest_framework.filters.SearchFilter",
         "nms_project.filters.WholeOrderingFilter",
     ],

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 from rest_framework import serializers
@@ -13,7 +12,6 @@ from rest_framework_simplejwt.serializers import (
     TokenRefreshSerializer,
     TokenVerifySerializer,
 )
-from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken, Token, UntypedToken
 
@@ -21,7 +19,7 @@ from accounts.client import client_address
 from accounts.lockout import success_note
 from accounts.models import ApiToken, RotatedToken
 from accounts.roles import Role
-from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, session_counts, sessions_end
+from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, session_user, sessions_end
 from nms_project.fields import TextField
 
 MAX_TOKEN_DAYS = 366
@@ -63,10 +61,8 @@ class RefreshSerializer(TokenRefreshSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         claims = _claims(attrs["refresh"])
-        user = get_user_model().objects.filter(pk=claims[api_settings.USER_ID_CLAIM]).first()
+        user = session_user(claims)
         if user is None:
-            raise InvalidToken({"detail": "The token's user does not exist any more."})
-        if not session_counts(claims, user):
             raise InvalidToken({"detail": SESSION_ENDED})
         if _is_used(claims["jti"]):
             sessions_end(user)
@@ -85,9 +81,7 @@ class VerifySerializer(TokenVerifySerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[Any, Any]:
         answer: dict[Any, Any] = super().validate(attrs)
-        claims = UntypedToken(cast("Any", attrs["token"]))
-        user = get_user_model().objects.filter(pk=claims[api_settings.USER_ID_CLAIM], is_active=True).first()
-        if user is None or not session_counts(claims.payload, user):
+        if session_user(UntypedToken(cast("Any", attrs["token"])).payload) is None:
             raise InvalidToken({"detail": SESSION_ENDED})
         return answer
 

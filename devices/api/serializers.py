@@ -15,10 +15,11 @@ from devices.models import (
     Deletion,
     Device,
     DeviceStatus,
+    PollState,
     port_error,
 )
 from devices.plugins import plugin_find, plugin_ids
-from nms_project.fields import StrictModelSerializer, TextField, TimeField
+from nms_project.fields import StrictModelSerializer, TextField, TimeField, time_shown
 from nms_project.filters import ADDRESS_SCHEMA, MAX_ID
 from plugins.registry import Plugin
 
@@ -130,9 +131,30 @@ class DeviceSerializer(StrictModelSerializer[Device]):
         validators: list[Any] = []  # a taken address is the database's to find, as a 409
 
     def to_representation(self, instance: Device) -> dict[str, Any]:
-        shown = super().to_representation(instance)
-        shown["status"] = instance.status  # `error` is shown, though nobody can set it
-        return shown
+        """Written out: DRF looks up for each device how to show each of its fields, a fifth of a list's time.
+        `error` is shown as a status, though nobody can set it.
+        """
+        state: PollState | None = getattr(instance, "poll_state", None)
+        return {
+            "id": instance.pk,
+            "hostname": instance.hostname,
+            "ip_address": instance.ip_address,
+            "plugin_id": instance.plugin_id,
+            "port": instance.port,
+            "credential_profile_id": instance.credential_profile_id,
+            "discovery_profile_id": instance.discovery_profile_id,
+            "polling_interval_seconds": instance.polling_interval_seconds,
+            "should_ping": instance.should_ping,
+            "remembered": instance.remembered,
+            "status": instance.status,
+            "status_reason": instance.status_reason,
+            "status_since": time_shown(instance.status_since),
+            "last_polled_at": state and state.last_polled_at and time_shown(state.last_polled_at),
+            "last_verdict": state and state.last_verdict,
+            "next_poll_at": state and state.next_poll_at and time_shown(state.next_poll_at),
+            "created_at": time_shown(instance.created_at),
+            "updated_at": time_shown(instance.updated_at),
+        }
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if self.instance is None:
