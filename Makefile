@@ -20,7 +20,7 @@ run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
 
 # One worker more than cores: half of the tests wait most of the time.
 test: setup daemons browser  ## Run the tests (ARGS are pytest's)
-	@$(BIN)/pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest -n $$(($$(nproc) + 2)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 screenshots: setup daemons browser  ## Make the pictures of docs/images anew, by walking through the admin
 	@NMS_SCREENSHOTS=docs/images $(BIN)/pytest console/tests/test_walk.py -k first_login

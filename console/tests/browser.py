@@ -43,7 +43,7 @@ class Visitor:
         """The page as it is now: no serious finding of axe-core, nothing wider than the window, no error in
         its console but those of requests that were meant to be refused, and no request to another host.
         """
-        self.page.wait_for_load_state("networkidle")
+        self._settle()
         for width in WIDTHS:
             self.page.set_viewport_size({"width": width, "height": HEIGHT})
             over = self.page.evaluate(
@@ -66,11 +66,16 @@ class Visitor:
         """For the tour in the docs, when pictures are asked for."""
         if not PICTURES:
             return
-        self.page.wait_for_load_state("networkidle")
+        self._settle()
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.wait_for_timeout(500)  # the theme's transitions
         self.page.screenshot(path=Path(PICTURES) / f"{name}.png")
         self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+    def _settle(self) -> None:
+        """Until all is loaded and drawn; not until no request is made, as pages refresh themselves."""
+        self.page.wait_for_load_state("load")
+        expect(self.page.locator("[aria-busy=true]")).to_have_count(0)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

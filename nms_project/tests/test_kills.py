@@ -1,7 +1,7 @@
 """Workers killed with SIGKILL in each stage, two of everything, and two schedulers: each slot once."""
 
-import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -14,7 +14,7 @@ from plugins.winrm.simulator.host import Fault
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-CREDENTIAL = {"name": "kill", "protocol": "winrm", "payload": {"username": "monitor", "password": "s3cret"}}
+CREDENTIAL = {"protocol": "winrm", "payload": {"username": "monitor", "password": "s3cret"}}
 SHARED = ("web", "beat", "worker control")
 LEASE_SECONDS = 26
 INTERVAL_SECONDS = 10
@@ -38,70 +38,86 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
-@pytest.fixture
-def fping_that_hangs_once(tmp_path: Path) -> Path:
-    binary = tmp_path / "fping"
-    mark = tmp_path / "hanging"
-    binary.write_text(
-        f'#!/bin/sh\n[ -e {mark} ] || {{ touch {mark}; exec sleep 60; }}\nexec /usr/bin/fping "$@"\n'
-    )
-    binary.chmod(0o755)
-    return binary
+class Fping:
+    """fping, which hangs the next time when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.binary = folder / "fping"
+        self._asked, self._hanging = folder / "asked", folder / "hanging"
+        trap = f"[ -e {self._asked} ] && mv {self._asked} {self._hanging} && exec sleep 60"
+        self.binary.write_text(f'#!/bin/sh\n{trap}\nexec /usr/bin/fping "$@"\n')
+        self.binary.chmod(0o755)
+
+    def hang_once(self) -> None:
+        self._asked.touch()
+
+    def is_hanging(self) -> bool:
+        return self._hanging.exists()
 
 
-def assert_polled_again(stack: LiveStack, killed_at: float) -> None:
+@pytest.fixture(scope="module")
+def fping(tmp_path_factory: pytest.TempPathFactory) -> Fping:
+    return Fping(tmp_path_factory.mktemp("fping"))
+
+
+@pytest.fixture(scope="module")
+def stack(fping: Fping) -> Iterator[LiveStack]:
+    with live_stack(NMS_FPING=str(fping.binary)) as running:
+        running.run(*SHARED, "worker ping", "worker poll.0 poll.1", "worker store")
+        yield running
+
+
+def assert_polled_again(stack: LiveStack, device_id: int, killed_at: datetime) -> None:
     """Once more within the lease and one interval; every slot has one verdict and every ok its sample."""
-    ok = "SELECT count(*) FROM polling_verdict WHERE kind = 'ok' AND due_at > to_timestamp(%s)"
+    ok = "SELECT count(*) FROM polling_verdict WHERE device_id = %s AND kind = 'ok' AND due_at > %s"
     limit = LEASE_SECONDS + 2 * INTERVAL_SECONDS + 10
-    wait_until(lambda: stack.count(ok, killed_at) >= 1, limit)
+    wait_until(lambda: stack.count(ok, device_id, killed_at) >= 1, limit)
     wait_until(lambda: stack.count(UNMATCHED) == 0, 5)
     assert stack.count(DOUBLED) == 0
 
 
-def test_killed_while_pinging(simulator: Simulator, fping_that_hangs_once: Path) -> None:
-    with live_stack(NMS_FPING=str(fping_that_hangs_once)) as stack:
-        stack.run(*SHARED, "worker ping", "worker poll.0 poll.1", "worker store")
-        stack.add_devices(CREDENTIAL, simulator.config.addresses()[:1])
-        wait_until((fping_that_hangs_once.parent / "hanging").exists, 20)
-        killed_at = time.time()
-        stack.kill("worker ping")
-        stack.run("worker ping")
-        assert_polled_again(stack, killed_at)
+def test_killed_while_pinging(stack: LiveStack, simulator: Simulator, fping: Fping) -> None:
+    fping.hang_once()
+    (device_id,) = stack.add_devices({"name": "ping", **CREDENTIAL}, simulator.config.addresses()[:1])
+    wait_until(fping.is_hanging, 20)
+    killed_at = datetime.now(UTC)
+    stack.kill("worker ping")
+    stack.run("worker ping")
+    assert_polled_again(stack, device_id, killed_at)
 
 
-def test_killed_while_polling_then_while_storing(simulator: Simulator) -> None:
-    address = simulator.config.addresses()[0]
+def test_killed_while_polling_then_while_storing(stack: LiveStack, simulator: Simulator) -> None:
+    address = simulator.config.addresses()[1]
     simulator.set_faults({address: Fault.HANG})
-    with live_stack() as stack:
-        stack.run(*SHARED, "worker ping", "worker poll.0 poll.1", "worker store")
-        before = simulator.counters(address)["requests"]
-        stack.add_devices(CREDENTIAL, [address])
-        wait_until(lambda: simulator.counters(address)["requests"] > before, 20, pause=0.05)
-        killed_at = time.time()
-        stack.kill("worker poll.0 poll.1")
-        simulator.set_faults({address: Fault.NONE})
-        stack.run("worker poll.0 poll.1")
-        assert_polled_again(stack, killed_at)
+    before = simulator.counters(address)["requests"]
+    (device_id,) = stack.add_devices({"name": "poll", **CREDENTIAL}, [address])
+    wait_until(lambda: simulator.counters(address)["requests"] > before, 20, pause=0.05)
+    killed_at = datetime.now(UTC)
+    stack.kill("worker poll.0 poll.1")
+    simulator.set_faults({address: Fault.NONE})
+    stack.run("worker poll.0 poll.1")
+    assert_polled_again(stack, device_id, killed_at)
 
-        with psycopg.connect(stack.postgres.url) as blocker:
-            blocker.execute("LOCK polling_verdict IN SHARE MODE")  # stops writers, not readers
-            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            wait_until(lambda: stack.count(waiting) >= 1, 30)
-            killed_at = time.time()
-            stack.kill("worker store")
-        stack.run("worker store")
-        assert_polled_again(stack, killed_at)
+    with psycopg.connect(stack.postgres.url) as blocker:
+        blocker.execute("LOCK polling_verdict IN SHARE MODE")  # stops writers, not readers
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        wait_until(lambda: stack.count(waiting) >= 1, 30)
+        killed_at = datetime.now(UTC)
+        stack.kill("worker store")
+    stack.run("worker store")
+    assert_polled_again(stack, device_id, killed_at)
 
 
 def test_two_of_everything_double_nothing(simulator: Simulator) -> None:
     workers = [f"worker {queue}#{number}" for queue in ("control", "ping", "store") for number in (1, 2)]
     pollers = [f"worker poll.{shard}#{number}" for shard in (0, 1) for number in (1, 2)]
-    before = simulator.polls()
+    addresses = simulator.config.addresses()[2:]
+    before = sum(map(simulator.polls, addresses))
     # Time enough for each poll, and until a message counts as lost: twelve processes share this machine with
     # other tests.
     with live_stack(NMS_PLUGIN_TIMEOUT_SECONDS="15", NMS_VISIBILITY_TIMEOUT_SECONDS="120") as stack:
         stack.run("web", *workers, *pollers)
-        stack.add_devices(CREDENTIAL, simulator.config.addresses())
+        stack.add_devices({"name": "all", **CREDENTIAL}, addresses)
         stack.run("beat#1", "beat#2")
         good = "SELECT count(*) FROM polling_verdict WHERE kind = 'ok'"
         wait_until(lambda: stack.count(good) >= 120, 90)
@@ -112,7 +128,7 @@ def test_two_of_everything_double_nothing(simulator: Simulator) -> None:
         )
         assert stack.count(DOUBLED) == 0
         assert stack.count(UNMATCHED) == 0
-        assert stack.count(good) == simulator.polls() - before
+        assert stack.count(good) == sum(map(simulator.polls, addresses)) - before
         # A machine that is slow for a moment is no fault: the next slot finds the poll still at work.
         others = "SELECT DISTINCT kind FROM polling_verdict WHERE kind NOT IN ('ok', 'overrun')"
         assert stack.sql(others) == []

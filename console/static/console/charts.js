@@ -225,6 +225,7 @@
   async function load() {
     asked += 1;
     const mine = asked;
+    holder.setAttribute("aria-busy", "true");
     const [start, end] = ends();
     const query = new URLSearchParams({ start, end });
     if (showAll) {
@@ -245,6 +246,10 @@
     } catch (error) {
       note.textContent = "The server does not answer; what you see is old.";
       throw error;
+    } finally {
+      if (mine === asked) {
+        holder.removeAttribute("aria-busy");
+      }
     }
   }
 

@@ -75,9 +75,11 @@ class Simulator:
         answer: dict[str, int] = self._order({"counters": address})
         return answer
 
-    def polls(self) -> int:
-        """How often the hosts were polled by a resident PowerShell: a new one is asked twice at first."""
-        counters = self.counters()
+    def polls(self, address: str | None = None) -> int:
+        """How often a host, or all of them, was polled by a resident PowerShell: a new one is asked twice at
+        first.
+        """
+        counters = self.counters(address)
         return counters["questions"] - counters["processes"]
 
     def _order(self, order: dict[str, Any]) -> Any:
