@@ -2,13 +2,12 @@
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Mapping
 
-import requests
 from django.db import connection
 
+from bench.crowd import Crowd
 from bench.data import devices_make
 from bench.measure import Report, percentile
 from nms_project.stack.live import LiveStack
@@ -49,7 +48,15 @@ def run(stack: LiveStack) -> Report:
         cursor.execute("VACUUM devices_device, devices_pollstate")
     stack.run("web")
     report = Report("api", f"50 of {DEVICES:,} devices, {CLIENTS} clients that ask every {PAUSE_SECONDS:g} s")
-    with Crowd(stack) as crowd:
+    client = stack.client
+    crowd = Crowd(
+        f"{client.base_url}/api/v1/devices",
+        client.session.headers,
+        list(QUERIES.values()),
+        clients=CLIENTS,
+        pause_seconds=PAUSE_SECONDS,
+    )
+    with crowd:
         for query in QUERIES.values():
             for _ in range(5):  # each thread of the server has its connection by then
                 _ask(stack, query)
@@ -92,37 +99,3 @@ def _refused(stack: LiveStack, path: str, body: str) -> float:
     elapsed = time.perf_counter() - started
     assert b" 413 " in status or b" 400 " in status, status
     return elapsed
-
-
-class Crowd:
-    """Clients in threads of this process, each with a connection and a pace of its own."""
-
-    def __init__(self, stack: LiveStack) -> None:
-        self.url = f"{stack.client.base_url}/api/v1/devices"
-        self.headers = dict(stack.client.session.headers)
-        self.answered = self.failed = 0
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(CLIENTS)]
-
-    def __enter__(self) -> "Crowd":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, number: int) -> None:
-        queries = list(QUERIES.values())
-        self._ended.wait(PAUSE_SECONDS * number / CLIENTS)
-        with requests.Session() as session:
-            session.headers.update(self.headers)
-            session.trust_env = False
-            while not self._ended.wait(PAUSE_SECONDS):
-                query = queries[number % len(queries)]
-                answer = session.get(self.url, params={"page_size": "50", **query}, timeout=30)
-                self.answered += 1
-                self.failed += not answer.ok
-                number += 1
