@@ -7,6 +7,7 @@ from django import forms
 from django_filters import rest_framework as filters
 from django_filters.fields import IsoDateTimeField
 from drf_spectacular.utils import extend_schema_field
+from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter
 
 MAX_INTEGER = 2**31 - 1
@@ -25,13 +26,30 @@ class FilterBackend(filters.DjangoFilterBackend):
 
 
 class WholeOrderingFilter(OrderingFilter):
-    """By the key at last: rows that are alike would stand on two pages, or on none."""
+    """By the key at last: rows that are alike would stand on two pages, or on none. An order that there is not
+    is refused: DRF leaves it out, and its answer looks as if it had it.
+    """
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> Any:
         ordering: Any = super().get_ordering(request, queryset, view)
         key = queryset.model._meta.pk.name
         has_key = not ordering or any(name.lstrip("-") in {key, "pk"} for name in ordering)
         return ordering if has_key else [*ordering, key]
+
+    def remove_invalid_fields(self, queryset: Any, fields: Any, view: Any, request: Any) -> Any:
+        valid = super().remove_invalid_fields(queryset, fields, view, request)
+        unknown = [field for field in fields if field not in valid]
+        if unknown:
+            message = (
+                f"There is no order {unknown[0]!r}. Choose of {', '.join(view.ordering_fields)}; - reverses."
+            )
+            raise ValidationError({self.ordering_param: [message]})
+        return valid
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        one = rf"\s*-?({'|'.join(view.ordering_fields)})\s*"
+        (parameter,) = super().get_schema_operation_parameters(view)
+        return [{**parameter, "schema": {"type": "string", "pattern": f"^({one}(,{one})*)?$"}}]
 
 
 @extend_schema_field({"type": "integer", "minimum": 0, "maximum": MAX_INTEGER})

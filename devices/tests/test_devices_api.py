@@ -191,6 +191,10 @@ def test_filter_search_and_order(api: APIClient, device: Device, ping_device: De
     assert api.get(URL, {"search": "win-"}).json()["count"] == 1
     ordered = api.get(URL, {"ordering": "-id"}).json()["results"]
     assert [row["id"] for row in ordered] == [ping_device.pk, device.pk]
+    ordered = api.get(URL, {"ordering": "status, -id"}).json()["results"]
+    assert [row["id"] for row in ordered] == [ping_device.pk, device.pk]
+    fields = api.get(URL, {"ordering": "id,naem"}).json()["error"]["fields"]
+    assert "no order 'naem'" in fields["ordering"][0]
 
 
 @pytest.mark.parametrize(
@@ -241,6 +245,9 @@ HOSTILE = [
     {"page_size": "0"},
     {"page_size": "-1"},
     {"should_ping": "ture"},
+    {"ordering": "name"},
+    {"ordering": "id,-"},
+    {"ordering": "-credential_profile__encrypted_payload"},
 ]
 
 
