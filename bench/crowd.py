@@ -31,7 +31,9 @@ class Crowd:
         self._failed: Synchronized[int] = spawn.Value("i", 0)
         self._ended = spawn.Event()
         what = (url, dict(headers), queries, clients, pause_seconds)
-        self._process = spawn.Process(target=_run, args=(what, self._answered, self._failed, self._ended))
+        self._process = spawn.Process(
+            target=_run, args=(what, self._answered, self._failed, self._ended), daemon=True
+        )
 
     @property
     def answered(self) -> int:

@@ -26,8 +26,8 @@ class FilterBackend(filters.DjangoFilterBackend):
 
 
 class WholeOrderingFilter(OrderingFilter):
-    """By the key at last: rows that are alike would stand on two pages, or on none. An order that there is not
-    is refused: DRF leaves it out, and its answer looks as if it had it.
+    """By the key at last: rows that are alike would stand on two pages, or on none. Refuses an order that
+    there is not: DRF leaves it out, and its answer looks as if it had it.
     """
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> Any:
