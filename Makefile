@@ -18,7 +18,7 @@ demo: setup  ## Start everything with simulated hosts and watch it work (ARGS=--
 run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
 	@$(BIN)/python manage.py run
 
-# One worker more than cores: half of the tests wait most of the time.
+# Two workers more than cores: half of the tests wait most of the time.
 test: setup daemons browser  ## Run the tests (ARGS are pytest's)
 	@$(BIN)/pytest -n $$(($$(nproc) + 2)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
