@@ -58,7 +58,7 @@ class DeviceStatus(models.TextChoices):
 
 class Device(Timestamped):
     hostname = models.CharField(max_length=255)
-    ip_address = models.GenericIPAddressField()
+    ip_address = models.GenericIPAddressField("IP address")
     plugin_id = models.CharField(max_length=32)
     port = models.PositiveIntegerField(validators=PORT_VALIDATORS)
     credential_profile = models.ForeignKey(
@@ -190,7 +190,7 @@ class Deletion(models.Model):
 
     device_id = models.BigIntegerField(unique=True)
     hostname = models.CharField(max_length=255)
-    ip_address = models.GenericIPAddressField()
+    ip_address = models.GenericIPAddressField("IP address")
     deleted_at = models.DateTimeField()
     erased_up_to = models.CharField(max_length=63, default="", db_default="")  # the last partition, by name
     partitions_done = models.IntegerField(default=0, db_default=0)

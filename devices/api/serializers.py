@@ -83,7 +83,7 @@ class AddressField(serializers.IPAddressField):
 
 class DeviceSerializer(StrictModelSerializer[Device]):
     hostname = TextField(max_length=255, required=False)
-    ip_address = AddressField()
+    ip_address = AddressField(label="IP address")
     plugin_id = TextField(max_length=32, required=False)
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
     credential_profile_id = serializers.PrimaryKeyRelatedField(
@@ -270,7 +270,7 @@ class DeviceRowSerializer(serializers.Serializer[Any]):
     """A row of a table of devices."""
 
     hostname = TextField(max_length=255, required=False, help_text="Default: the address.")
-    ip_address = AddressField()
+    ip_address = AddressField(label="IP address")
     port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
     plugin_id = TextField(max_length=32, required=False, help_text="Default: the profile's.")
     credential_profile = ProfileNameField(help_text="Its name.")

@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
                 ('hostname', models.CharField(max_length=255)),
-                ('ip_address', models.GenericIPAddressField()),
+                ('ip_address', models.GenericIPAddressField(verbose_name="IP address")),
                 ('plugin_id', models.CharField(max_length=32)),
                 ('port', models.PositiveIntegerField(validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(65535)])),
                 ('polling_interval_seconds', models.PositiveIntegerField(default=60, validators=[django.core.validators.MinValueValidator(10), django.core.validators.MaxValueValidator(86400)])),

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('device_id', models.BigIntegerField(unique=True)),
                 ('hostname', models.CharField(max_length=255)),
-                ('ip_address', models.GenericIPAddressField()),
+                ('ip_address', models.GenericIPAddressField(verbose_name="IP address")),
                 ('deleted_at', models.DateTimeField()),
                 ('erased_up_to', models.CharField(db_default='', default='', max_length=63)),
                 ('partitions_done', models.IntegerField(db_default=0, default=0)),
