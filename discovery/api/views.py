@@ -1,6 +1,6 @@
 """Endpoints of discovery profiles and their runs."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
@@ -83,7 +83,13 @@ class DiscoveryRunViewSet(ReadOnlyModelViewSet[DiscoveryRun]):
     ordering_fields = ("id", "created_at", "finished_at")
 
     def get_queryset(self) -> QuerySet[DiscoveryRun]:
-        return runs_with_progress()
+        return super().get_queryset() if self.action == "list" else runs_with_progress()
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """The progress is counted for the runs of the page only, not for all that there are."""
+        page: list[DiscoveryRun] = super().paginate_queryset(queryset) or []
+        progress = runs_with_progress().in_bulk([run.pk for run in page])
+        return [progress[run.pk] for run in page if run.pk in progress]
 
 
 class DiscoveryResultListView(ListAPIView[DiscoveryResult]):

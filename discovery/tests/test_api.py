@@ -70,6 +70,31 @@ def test_run_is_accepted_and_can_be_followed(api: APIClient, profile: DiscoveryP
     assert api.get(f"{RUNS}/{shown['run_id']}/results").json()["results"] == []
 
 
+def test_runs_are_listed_with_their_progress(
+    api: APIClient, profile: DiscoveryProfile, django_assert_num_queries: Any
+) -> None:
+    runs = [
+        DiscoveryRun.objects.create(profile=profile, target="127.20.0.1-3", total=3, status="done")
+        for _ in range(4)
+    ]
+    for run, failures in zip(runs, range(4), strict=True):
+        for last in range(1, failures + 1):
+            run.results.create(target=f"127.20.0.{last}", outcome="failed", error_code="timeout")
+    newest, *older = (run.pk for run in reversed(runs))
+
+    def listed(**query: Any) -> list[tuple[int, int]]:
+        answer = api.get(RUNS, query).json()
+        assert answer["count"] == 4
+        return [(row["id"], row["failed"]) for row in answer["results"]]
+
+    listed()  # reads the permissions
+    with django_assert_num_queries(2):
+        assert listed() == list(zip([newest, *older], (3, 2, 1, 0), strict=True))
+    with django_assert_num_queries(3):
+        assert listed(page_size=3, page=2) == [(older[-1], 0)]
+    assert listed(ordering="id", page_size=2) == [(runs[0].pk, 0), (runs[1].pk, 1)]
+
+
 def test_unknown_profiles_and_runs_are_not_found(api: APIClient) -> None:
     assert api.post(f"{URL}/999/run").status_code == 404
     assert api.get(f"{RUNS}/999").status_code == 404
