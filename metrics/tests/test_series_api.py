@@ -11,8 +11,8 @@ from rest_framework.test import APIClient
 
 from devices.models import CredentialProfile, Device, PollState, StatusChange
 from devices.services import database_now
-from metrics.rollups import ladder_advance
 from metrics.sample_rollups import SAMPLES
+from metrics.tests.helpers import advance
 from metrics.writer import SampleRow, samples_copy
 from polling.tests.conftest import winrm_device
 
@@ -68,7 +68,7 @@ def test_the_last_hour_in_steps_of_the_interval(api: APIClient, samples: Device)
 
 def test_rolled_up_and_fresh_rows_make_one_answer(api: APIClient, samples: Device, now: datetime) -> None:
     raw = get(api, samples, path="cpu.total", step="1h", start=(now - 3 * HOUR).isoformat(), agg="sum")
-    assert ladder_advance(SAMPLES, now=now)
+    advance(SAMPLES, now)
     rolled = get(api, samples, path="cpu.total", step="3600", start=(now - 3 * HOUR).isoformat(), agg="sum")
     assert rolled["level"] == "1h"
     assert rolled["series"] == raw["series"]
@@ -181,7 +181,7 @@ def test_paths_of_the_last_day_that_the_newest_document_has_not(
     api: APIClient, device: Device, now: datetime
 ) -> None:
     put(device, [(now - 5 * HOUR, '{"gone": 1}'), (now, '{"here": 2}')])
-    assert ladder_advance(SAMPLES, now=now)
+    advance(SAMPLES, now)
     answer = api.get("/api/v1/metrics/paths", {"device_id": device.pk})
     assert answer.json() == [{"path": "gone", "value": None}, {"path": "here", "value": 2}]
     everybody = api.get("/api/v1/metrics/paths").json()
@@ -225,7 +225,7 @@ def test_what_is_not_rolled_up_at_all_is_ranked_by_the_newest_samples(
 def test_rolled_up_rows_are_ranked_up_to_where_they_are_made(
     api: APIClient, fleet: list[Device], now: datetime
 ) -> None:
-    assert ladder_advance(SAMPLES, now=now)
+    advance(SAMPLES, now)
     answer = top(api, start=(now - 3 * HOUR).isoformat(), order="asc", agg="max")
     assert [(row["device_id"], row["value"], row["count"]) for row in answer["results"]] == [
         (device.pk, 10 * n, 1) for n, device in enumerate(fleet, 1)

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from devices.models import Device, PollState
 from devices.services import database_now
 from metrics.rollups import ladder_advance
+from metrics.tests.helpers import advance
 from polling.models import FleetHour, Verdict
 from polling.verdict_rollups import COUNTS, VERDICTS
 
@@ -107,7 +108,7 @@ def test_rolled_up_ranges_give_the_same_answer(api: APIClient, device: Device, n
     put(device, origin, "uud" + "d" * 100 + "uuuu" + "u" * 60 + "pl" + "dau" + "u" * 80 + "d")
     ranges = [(origin, now), (origin + 15 * MINUTE, origin + 4 * HOUR), (origin + HOUR, origin + 2 * HOUR)]
     before = [of_range(api, device, *each) for each in ranges]
-    assert ladder_advance(VERDICTS, now=now)
+    advance(VERDICTS, now)
     assert [of_range(api, device, *each) for each in ranges] == before
     assert len(before[0]["outages"]) == 3
 
@@ -124,7 +125,7 @@ def test_what_says_nothing_of_the_device_counts_for_no_percentage(
             device_id=device.pk, due_at=origin + (5 + n) * MINUTE, **(quota if n % 2 else untried)
         )
     assert of_range(api, device, origin, now)["availability_percent"] == 100
-    assert ladder_advance(VERDICTS, now=now)
+    advance(VERDICTS, now)
     assert of_range(api, device, origin, now)["availability_percent"] == 100
 
 
@@ -133,7 +134,7 @@ def test_a_range_that_only_rollups_remember(
 ) -> None:
     origin = now.replace(minute=0, second=0, microsecond=0) - 5 * DAY
     put(device, origin + 30 * MINUTE, "udddu")
-    assert ladder_advance(VERDICTS, now=now)
+    advance(VERDICTS, now)
     Verdict.objects.all().delete()
     settings.NMS_RETENTION_VERDICTS_DAYS = 3
     answer = of_range(api, device, origin + 32 * MINUTE, origin + 40 * MINUTE)
@@ -166,7 +167,7 @@ def test_rtt_and_loss_in_steps(api: APIClient, device: Device, now: datetime) ->
             "count": 4,
         }
     ]
-    assert ladder_advance(VERDICTS, now=now)
+    advance(VERDICTS, now)
     assert get(api, f"devices/{device.pk}/ping", **parameters)["points"] == raw["points"]
 
 
@@ -184,7 +185,7 @@ def test_completeness_by_hours(api: APIClient, device: Device, ping_device: Devi
     assert before[0]["verdicts"] == {"ok": 3, "ping_failed": 1, "lost": 1, "skipped": 20}
     assert (before[0]["due"], before[0]["answered"], before[0]["missing"]) == (25, 4, 21)
     assert before[1]["missing"] == 20
-    assert ladder_advance(VERDICTS, now=now)
+    advance(VERDICTS, now)
     after = get(api, "completeness")
     assert [hour["is_finished"] for hour in after] == [True, True, False]
     assert [{**hour, "is_finished": False} for hour in after] == before
@@ -201,7 +202,7 @@ def test_hours_counted_by_a_clock_that_was_ahead_hide_nothing(
     answer = get(api, "completeness", end=(now + 5 * HOUR).isoformat())
     assert sum(each["due"] for each in answer) == 3
     assert not any(each["is_finished"] for each in answer)
-    assert ladder_advance(VERDICTS, now=hour + 2 * HOUR + 5 * MINUTE)
+    advance(VERDICTS, hour + 2 * HOUR + 5 * MINUTE)
     assert FleetHour.objects.count() == (2 if now - MINUTE >= hour else 1) + 1
 
 
@@ -226,7 +227,7 @@ def test_history_shows_limits_sizes_and_progress(api: APIClient, device: Device,
     before = {(level["ladder"], level["level"]): level for level in get(api, "history")["levels"]}
     assert before["verdicts", "1h"]["done_until"] is None
     assert not ladder_advance(VERDICTS, now=now, seconds=0)
-    assert ladder_advance(VERDICTS, now=now)
+    advance(VERDICTS, now)
     found = get(api, "history")
     levels = {(level["ladder"], level["level"]): level for level in found["levels"]}
     assert levels["verdicts", "1h"]["intervals_behind"] == 0
