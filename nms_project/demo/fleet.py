@@ -9,7 +9,6 @@ WINDOWS_TARGET = "127.20.0.1-50"
 PING_TARGET = "127.21.0.1-20"
 WINDOWS_HOSTS = 50
 PING_HOSTS = 20
-WINRM_PORT = 5985
 USERNAME = "monitor"
 
 INTERVAL_SECONDS = 10
@@ -40,11 +39,11 @@ DYING = {
 }
 
 
-def fleet_config(password: str) -> FleetConfig:
+def fleet_config(password: str, port: int) -> FleetConfig:
     return FleetConfig(
         network="127.20.0.0/24",
         count=WINDOWS_HOSTS,
-        port=WINRM_PORT,
+        port=port,
         username=USERNAME,
         password=password,
         latency_seconds=0.2,

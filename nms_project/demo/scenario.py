@@ -23,7 +23,7 @@ from nms_project.stack.errors import StackError
 from plugins.winrm.simulator.client import Simulator
 
 START_SECONDS = 90
-ONCE_SECONDS = 110  # after the start of the stack
+ONCE_SECONDS = 180  # after the start of the stack
 STOP_SECONDS = 60  # it takes two or three; PostgreSQL may have much to write
 REFRESH_SECONDS = 1.0
 METRIC_PATHS = ("cpu.total", "memory.used")
@@ -42,6 +42,7 @@ class Demo:
         host = "127.0.0.1" if settings.NMS_BIND in ("0.0.0.0", "::") else settings.NMS_BIND  # noqa: S104 (compared)
         self.url = f"http://{host}:{settings.NMS_PORT}"
         self.client = Client(self.url)
+        self.port = settings.NMS_DEMO_WINRM_PORT
         self.death_delay_seconds = 15 if once else 60
 
     def play(self) -> Summary | None:
@@ -49,7 +50,7 @@ class Demo:
         start.
         """
         with ExitStack() as stack:
-            simulator = stack.enter_context(Simulator(fleet.fleet_config(self.host_password)))
+            simulator = self._hosts(stack)
             stack.enter_context(self._stack())
             began = datetime.now(UTC)
             self.client.login(self.username, self.password)
@@ -58,6 +59,15 @@ class Demo:
             self._discover(view)
             simulator.set_faults({address: trouble.fault for address, trouble in fleet.FAULTY.items()})
             return self._watch(view, simulator, began)
+
+    def _hosts(self, stack: ExitStack) -> Simulator:
+        try:
+            return stack.enter_context(Simulator(fleet.fleet_config(self.host_password, self.port)))
+        except RuntimeError as error:
+            raise StackError(
+                f"The simulated hosts cannot listen on port {self.port} of {fleet.WINDOWS_TARGET} ({error}): "
+                "end what listens there, or set NMS_DEMO_WINRM_PORT to another port."
+            ) from None
 
     def _print_addresses(self) -> None:
         self.console.print(f"admin     {self.url}/admin/", highlight=False)
@@ -118,8 +128,10 @@ class Demo:
         """
         windows = {"username": fleet.USERNAME, "password": self.host_password}
         runs = {
-            "Windows hosts": self._start_run("Windows", "winrm", windows, fleet.WINDOWS_TARGET),
-            "ping-only hosts": self._start_run("Ping only", "icmp", {}, fleet.PING_TARGET),
+            "Windows hosts": self._start_run(
+                "Windows", "winrm", windows, {"target": fleet.WINDOWS_TARGET, "port": self.port}
+            ),
+            "ping-only hosts": self._start_run("Ping only", "icmp", {}, {"target": fleet.PING_TARGET}),
         }
         while True:
             progress = [(name, self.client.get(f"discovery_runs/{run_id}")) for name, run_id in runs.items()]
@@ -133,7 +145,10 @@ class Demo:
                     f"devices/{device['id']}/provision", {"polling_interval_seconds": fleet.INTERVAL_SECONDS}
                 )
 
-    def _start_run(self, name: str, protocol: str, payload: Mapping[str, str], target: str) -> int:
+    def _start_run(
+        self, name: str, protocol: str, payload: Mapping[str, str], where: Mapping[str, Any]
+    ) -> int:
+        """`where`: target, and port if it is not the protocol's own. Returns the run's id."""
         credential = self.client.ensure(
             "credentials", {"name": f"Demo: {name}", "protocol": protocol, "payload": dict(payload)}
         )
@@ -141,7 +156,7 @@ class Demo:
             "discovery_profiles",
             {
                 "name": f"Demo: {name}",
-                "target": target,
+                **where,
                 "credential_profile_id": credential["id"],
                 "auto_provision": True,
                 "polling_interval_seconds": fleet.INTERVAL_SECONDS,

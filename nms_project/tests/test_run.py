@@ -3,57 +3,19 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nms_project.demo.client import Client
 from nms_project.stack import postgres
-from nms_project.stack.live import ROOT, free_port, kill_session, wait_until
+from nms_project.stack.live import free_port, kill_session, wait_until
 from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.redis import EmbeddedRedis
+from nms_project.tests.newcomer import processes_below, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-
-
-@pytest.fixture
-def state_dir() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="nms-run-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-def start(state_dir: Path, port: int, **settings: str) -> "subprocess.Popen[bytes]":
-    hidden = ("DATABASE_URL", "REDIS_URL", "NMS_", "DJANGO_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-    environment |= {"NMS_STATE_DIR": str(state_dir), "PORT": str(port), **settings}
-    with (state_dir / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), "run"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-
-def processes_below(state_dir: Path) -> list[str]:
-    """Command lines of processes that name the state directory or have it in their environment."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if str(state_dir).encode() in text:
-            found.append((process / "cmdline").read_bytes().decode(errors="replace"))
-    return found
 
 
 def test_starts_ends_and_finds_its_data_again(state_dir: Path) -> None:
