@@ -10,30 +10,22 @@ other, so that an answer tells nothing about it.
 
 import hashlib
 import math
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import redis
 from axes.handlers.base import AxesBaseHandler
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from redis.commands.core import Script
 
 from accounts.client import client_address
 from nms_project.api import error_body
-from nms_project.redis_client import redis_client
+from nms_project.redis_client import lua_script, redis_client
 
-SCRIPT = (Path(__file__).parent / "lua" / "lockout.lua").read_text(encoding="utf-8")
+SCRIPT = lua_script(Path(__file__).parent / "lua" / "lockout.lua")
 FORGET_SECONDS = 6 * 3_600
 FIRST_SECONDS, LONGEST_SECONDS, LONGEST_SHARED_SECONDS = 30, 900, 60
 SHARED_FACTOR = 10
 KNOWN_SECONDS = 30 * 86_400  # how long an address is known for a user
-
-
-@lru_cache(maxsize=1)
-def _script() -> Script:
-    return redis.Redis().register_script(SCRIPT)
 
 
 def _keys(address: str, username: str) -> list[str]:
@@ -59,7 +51,7 @@ def attempt_begin(address: str, username: str) -> int:
         *(shared, LONGEST_SHARED_SECONDS, is_known),
         *(FIRST_SECONDS, FORGET_SECONDS),
     ]
-    return math.ceil(int(_script()(keys=keys, args=args, client=redis_client())) / 1_000)
+    return math.ceil(int(SCRIPT(keys=keys, args=args, client=redis_client())) / 1_000)
 
 
 def wait_seconds(address: str, username: str) -> int:

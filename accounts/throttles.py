@@ -3,33 +3,26 @@
 Without Redis nobody is held up: reading what there is must not depend on it.
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import redis
 from django.conf import settings
-from redis.commands.core import Script
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from accounts.audit import SAFE_METHODS
 from accounts.client import client_address
-from nms_project.redis_client import redis_client
+from nms_project.redis_client import lua_script, redis_client
 
-SCRIPT = (Path(__file__).parent / "lua" / "throttle.lua").read_text(encoding="utf-8")
+SCRIPT = lua_script(Path(__file__).parent / "lua" / "throttle.lua")
 MINUTE_US = 60_000_000
 READ, WRITE, QUERY = "read", "write", "query"
 
 
-@lru_cache(maxsize=1)
-def _script() -> Script:
-    return redis.Redis().register_script(SCRIPT)
-
-
 def take(who: str, scope: str, per_minute: int) -> float:
     """0 if the request may go on, else the seconds to wait. Raises redis.RedisError when Redis is away."""
-    wait_us = _script()(
+    wait_us = SCRIPT(
         keys=[f"nms:throttle:{scope}:{who}"], args=[MINUTE_US // per_minute, MINUTE_US], client=redis_client()
     )
     return int(wait_us) / 1_000_000

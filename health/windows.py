@@ -10,9 +10,9 @@ from pathlib import Path
 from django.conf import settings
 
 from devices.schedule import EPOCH, MICROSECOND, to_microseconds
-from nms_project.redis_client import redis_client
+from nms_project.redis_client import lua_script, redis_client
 
-SCRIPT = (Path(__file__).parent / "lua" / "failure_record.lua").read_text(encoding="utf-8")
+SCRIPT = lua_script(Path(__file__).parent / "lua" / "failure_record.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,9 @@ def failures_count(failures: Sequence[Failure]) -> list[Counted]:
     """Feeds the failures in the order of their slots. Raises redis.RedisError when Redis is away."""
     ordered = sorted(failures, key=lambda failure: failure.due_at)
     with redis_client().pipeline(transaction=False) as pipeline:
-        script = pipeline.register_script(SCRIPT)
         for failure in ordered:
             window = effective_window(failure.interval_seconds)
-            script(
+            SCRIPT(
                 keys=[key(failure.device_id)],
                 args=[
                     to_microseconds(failure.due_at),
@@ -62,6 +61,7 @@ def failures_count(failures: Sequence[Failure]) -> list[Counted]:
                     settings.NMS_FAILURE_THRESHOLD,
                     2 * window,
                 ],
+                client=pipeline,
             )
         answers = pipeline.execute()
     return [

@@ -19,13 +19,13 @@ from pathlib import Path
 import orjson
 from django.conf import settings
 
-from nms_project.redis_client import redis_client
+from nms_project.redis_client import lua_script, redis_client
 from plugins.contract import ErrorCode, Result, Task
 from plugins.registry import Plugin
 
 _LUA = Path(__file__).parent / "lua"
-ADMIT = (_LUA / "logins_admit.lua").read_text(encoding="utf-8")
-SETTLE = (_LUA / "logins_settle.lua").read_text(encoding="utf-8")
+ADMIT = lua_script(_LUA / "logins_admit.lua")
+SETTLE = lua_script(_LUA / "logins_settle.lua")
 PENDING_SLACK_SECONDS = 10  # beyond a task's own timeout, until its result is settled
 
 # Whatever failed to run was let in first. Of other failures nobody knows, unless the plugin says so.
@@ -78,14 +78,15 @@ def logins_admit(plugin: Plugin, tasks: Sequence[Task], *, start_within_seconds:
     answers: dict[str, int] = dict.fromkeys((task.request_id for task in tasks), 1)
     if attempts:
         timeout = max(attempt.task.timeout_seconds for attempt in attempts)
-        found = redis_client().eval(
-            ADMIT,
-            5 * len(attempts),
-            *(key for attempt in attempts for key in attempt.redis_keys()),
-            settings.NMS_LOGIN_ATTEMPTS,
-            settings.NMS_LOGIN_WINDOW_SECONDS,
-            start_within_seconds + timeout + PENDING_SLACK_SECONDS,
-            *(word for one in attempts for word in (one.task.request_id, int(one.mark in _seen))),
+        found = ADMIT(
+            keys=_keys(attempts),
+            args=[
+                settings.NMS_LOGIN_ATTEMPTS,
+                settings.NMS_LOGIN_WINDOW_SECONDS,
+                start_within_seconds + timeout + PENDING_SLACK_SECONDS,
+                *(word for one in attempts for word in (one.task.request_id, int(one.mark in _seen))),
+            ],
+            client=redis_client(),
         )
         answers |= {one.task.request_id: int(answer) for one, answer in zip(attempts, found, strict=True)}
     return Admission(
@@ -103,22 +104,27 @@ def logins_settle(plugin: Plugin, tasks: Mapping[str, Task], results: Sequence[R
     attempts = _attempts(plugin, [tasks[request_id] for request_id in outcomes])
     if not attempts:
         return
-    answers = redis_client().eval(
-        SETTLE,
-        5 * len(attempts),
-        *(key for attempt in attempts for key in attempt.redis_keys()),
-        settings.NMS_LOGIN_WINDOW_SECONDS,
-        *(
-            word
-            for one in attempts
-            for word in (one.task.request_id, outcomes[one.task.request_id], one.secret)
-        ),
+    answers = SETTLE(
+        keys=_keys(attempts),
+        args=[
+            settings.NMS_LOGIN_WINDOW_SECONDS,
+            *(
+                word
+                for one in attempts
+                for word in (one.task.request_id, outcomes[one.task.request_id], one.secret)
+            ),
+        ],
+        client=redis_client(),
     )
     for attempt, is_wrong in zip(attempts, answers, strict=True):
         if is_wrong:
             _seen.discard(attempt.mark)
         elif outcomes[attempt.task.request_id] == "accepted" and len(_seen) < MAX_SEEN:
             _seen.add(attempt.mark)
+
+
+def _keys(attempts: Sequence[_Attempt]) -> list[str]:
+    return [key for attempt in attempts for key in attempt.redis_keys()]
 
 
 def _outcome(result: Result) -> str:
