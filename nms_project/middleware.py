@@ -27,8 +27,9 @@ class BodyLimitMiddleware:
             return JsonResponse(error_body(400, "Content-Length must be a number."), status=400)
         is_import = request.path_info.rstrip("/").endswith("/import")
         limit = settings.NMS_MAX_IMPORT_BYTES if is_import else settings.NMS_MAX_BODY_BYTES
-        if int(length[:20]) > limit:
-            message = f"The body has {length} bytes; at most {limit} are accepted."
+        announced = length.lstrip("0") or "0"
+        if len(announced) > 20 or int(announced) > limit:
+            message = f"The body has {announced[:20]} bytes; at most {limit} are accepted."
             return JsonResponse(error_body(413, message), status=413)
         return self.get_response(request)
 

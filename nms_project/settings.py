@@ -105,7 +105,8 @@ ROOT_URLCONF = "nms_project.urls"
 WSGI_APPLICATION = "nms_project.wsgi.application"
 NMS_MAX_BODY_BYTES = 1024 * 1024
 NMS_MAX_IMPORT_BYTES = 8 * 1024 * 1024  # of the table of an import
-DATA_UPLOAD_MAX_MEMORY_SIZE = NMS_MAX_BODY_BYTES
+# DRF reads all JSON by way of Django's limit; BodyLimitMiddleware has the one of each path.
+DATA_UPLOAD_MAX_MEMORY_SIZE = NMS_MAX_IMPORT_BYTES
 X_FRAME_OPTIONS = "DENY"
 # Nothing inline runs: what got into a page by a host name stays text.
 CONTENT_SECURITY_POLICY = {

@@ -163,6 +163,8 @@ def test_a_table_may_be_larger_than_other_bodies(api: APIClient, winrm_credentia
     table = "hostname,ip_address,credential_profile\n" + f"{padding},bad,Windows\n" * 8_000
     assert len(table) > 1_500_000
     assert post(api, table).json()["counts"] == {"failed": 8_000}
+    rows = [{"hostname": padding, "ip_address": "bad", "credential_profile": "Windows"}] * 8_000
+    assert post(api, rows).json()["counts"] == {"failed": 8_000}
     assert api.post(URL, {"hostname": "x" * 1_100_000}).status_code == 413
 
 
