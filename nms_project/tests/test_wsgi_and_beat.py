@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nms_project import beat, celery_app
+from nms_project.schedule import beat_schedule
 from nms_project.wsgi import application
 
 
@@ -28,6 +29,10 @@ def test_any_charset_is_answered(charset: str) -> None:
     body = application(environ, lambda status, *_: answers.append(status))
     assert b"error" in b"".join(body)
     assert answers == ["401 Unauthorized"]
+
+
+def test_messages_of_the_beat_outlast_clocks_that_differ_by_minutes() -> None:
+    assert all(entry["options"]["expires"] >= 300 for entry in beat_schedule(tick_seconds=1.0).values())
 
 
 def test_a_clock_set_back_does_not_stop_the_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
