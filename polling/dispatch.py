@@ -53,12 +53,20 @@ def _settled(
     plugin: Plugin, tasks: dict[str, Task], batches: Iterator[list[Result]]
 ) -> Iterator[list[Result]]:
     """Logins are recorded before the results are handed on, and those whatever becomes of that."""
+    left = dict(tasks)
     for results in filter(None, batches):
-        try:
-            logins_settle(plugin, tasks, [result for result in results if result.was_attempted])
-        except redis.RedisError as error:
-            logger.warning("logins could not be recorded: %s", type(error).__name__)
+        answered = {result.request_id: tasks[result.request_id] for result in results}
+        _settle(plugin, answered, results)
+        left = {request_id: task for request_id, task in left.items() if request_id not in answered}
         yield results
+    _settle(plugin, left, [])
+
+
+def _settle(plugin: Plugin, tasks: dict[str, Task], results: list[Result]) -> None:
+    try:
+        logins_settle(plugin, tasks, results)
+    except redis.RedisError as error:
+        logger.warning("logins could not be recorded: %s", type(error).__name__)
 
 
 def _paused(request_id: str, seconds: int) -> Result:

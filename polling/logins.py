@@ -97,11 +97,11 @@ def logins_admit(plugin: Plugin, tasks: Sequence[Task], *, start_within_seconds:
 
 
 def logins_settle(plugin: Plugin, tasks: Mapping[str, Task], results: Sequence[Result]) -> None:
-    """`tasks` by request id. Raises redis.RedisError when Redis is away: tries then count until they are
-    forgotten.
+    """`tasks` by request id; one without a result was not tried, and is under way no longer. Raises
+    redis.RedisError when Redis is away: tries then count until they are forgotten.
     """
-    outcomes = {result.request_id: _outcome(result) for result in results}
-    attempts = _attempts(plugin, [tasks[request_id] for request_id in outcomes])
+    outcomes = dict.fromkeys(tasks, "unknown") | {result.request_id: _outcome(result) for result in results}
+    attempts = _attempts(plugin, list(tasks.values()))
     if not attempts:
         return
     answers = SETTLE(
@@ -128,6 +128,8 @@ def _keys(attempts: Sequence[_Attempt]) -> list[str]:
 
 
 def _outcome(result: Result) -> str:
+    if not result.was_attempted:
+        return "unknown"
     if result.success or result.is_login_accepted or result.error_code in ACCEPTED:
         return "accepted"
     return "refused" if result.error_code is ErrorCode.AUTH else "unknown"

@@ -282,6 +282,14 @@ def test_a_batch_whose_first_hosts_hang_ends_in_time(make_plugin: PluginMaker) -
     assert 3 <= len(results) < 34
 
 
+def test_tries_that_a_plugin_in_trouble_did_not_make_are_not_under_way(make_plugin: PluginMaker) -> None:
+    plugin, wanted = make_plugin("#!/bin/sh\nexit 1\n"), tasks(3, domain="CORP")
+    for was_attempted in (True, False):  # the second time it pauses, as it has just failed
+        results = [one for found in tasks_run(plugin, wanted, start_within_seconds=20) for one in found]
+        assert [result.was_attempted for result in results] == [was_attempted] * 3
+    assert admit(tasks(9, domain="CORP")[6:]).go
+
+
 def test_a_host_that_hangs_holds_up_nobody(make_plugin: PluginMaker) -> None:
     """The third canary answers at once: the others go on while the first two still hang."""
     wanted = tasks(40, domain="CORP")
