@@ -37,7 +37,8 @@ def kills_counted(task_id: str) -> Iterator[int]:
         yield deaths
     finally:
         with suppress(redis.RedisError):
-            redis_client().decr(_key(task_id))
+            if redis_client().decr(_key(task_id)) <= 0:
+                redis_client().delete(_key(task_id))  # or one would be left of every message
 
 
 def message_park(task_id: str, body: Any) -> None:

@@ -67,12 +67,13 @@ def _one_of_few() -> Iterator[None]:
     """Each trial holds a thread of the web server until it is over. Raises NoWorker when too many do."""
     client = redis_client()
     with client.pipeline() as pipeline:
+        pipeline.set(OPEN_KEY, 0, nx=True, ex=OPEN_SECONDS)
         pipeline.incr(OPEN_KEY)
-        pipeline.expire(OPEN_KEY, OPEN_SECONDS)
-        count, _ = pipeline.execute()
+        _, count = pipeline.execute()
     try:
         if count > MAX_OPEN:
             raise NoWorker("Too many credentials are being tried at once. Try again shortly.")
+        client.expire(OPEN_KEY, OPEN_SECONDS)  # not by a refused one: who asks again would wait for ever
         yield
     finally:
         client.decr(OPEN_KEY)

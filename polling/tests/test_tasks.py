@@ -71,6 +71,7 @@ def test_a_message_that_killed_three_workers_is_parked(message: list[Any]) -> No
 def test_an_exception_is_no_kill() -> None:
     for _ in range(5):
         assert _fail_while_counted() == 0
+    assert list(redis_client().scan_iter("nms:store:working:*")) == []
 
 
 def _fail_while_counted() -> int:
