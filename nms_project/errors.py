@@ -18,8 +18,12 @@ import redis
 from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
-# A server that is needed is away.
-OUTAGES = (OperationalError, InterfaceError, redis.ConnectionError, redis.TimeoutError, BrokerError)
+# A server that is needed is away, or refuses to write: Redis with a full disk answers by a ResponseError.
+OUTAGES = (
+    *(OperationalError, InterfaceError),
+    *(redis.ConnectionError, redis.TimeoutError, redis.ResponseError),
+    BrokerError,
+)
 
 
 class NMSError(Exception):

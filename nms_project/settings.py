@@ -292,6 +292,7 @@ NMS_DISCOVERY_THREADS = env.integer("NMS_DISCOVERY_THREADS", 4, low=1, high=64)
 
 CELERY_BROKER_URL, _transport_options = redis_address.broker(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # or a worker ends when Redis, its disk full, refuses a command
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": NMS_VISIBILITY_TIMEOUT_SECONDS,
     # A Redis that went away must show within seconds, or a publisher hangs in it.

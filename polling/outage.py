@@ -17,7 +17,8 @@ from polling.shutdown import stopping
 
 logger = logging.getLogger(__name__)
 
-REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError)
+# It answers, and refuses, when its disk or memory is full or its replicas are gone.
+REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 

@@ -30,6 +30,9 @@ CREDENTIAL = {
 }
 SAMPLES = "SELECT count(*) FROM metrics_sample"
 VERDICTS = "SELECT count(*) FROM polling_verdict"
+DOUBLED = (
+    "SELECT count(*) FROM (SELECT 1 FROM metrics_sample GROUP BY device_id, due_at HAVING count(*) > 1) doubled"
+)
 
 
 @pytest.fixture(scope="module")
@@ -152,11 +155,27 @@ def test_redis_emptied_polling_goes_on(stack: LiveStack, simulator: Simulator) -
     stack.broker().flushall()
     stored = stack.count(SAMPLES)
     wait_until(lambda: stack.count(SAMPLES) >= stored + 10, 60)
-    doubled = (
-        "SELECT count(*) FROM (SELECT 1 FROM metrics_sample GROUP BY device_id, due_at HAVING count(*) > 1) x"
-    )
-    assert stack.count(doubled) == 0
+    assert stack.count(DOUBLED) == 0
     assert stack.count("SELECT count(*) FROM devices_device WHERE status = 'active'") == len(ids)
+
+
+def test_redis_that_refuses_to_write_ends_nobody(stack: LiveStack, simulator: Simulator) -> None:
+    """As it does while its disk or its memory is full; here it wants a replica that there is not."""
+    stack.add_devices(CREDENTIAL, simulator.config.addresses()[:10])
+    wait_until(lambda: stack.count(SAMPLES) >= 10, 40)
+    stack.broker().config_set("min-replicas-to-write", 1)
+    try:
+        time.sleep(10)
+        body = {"username": "nobody", "password": "wrong"}
+        answer = requests.post(f"{stack.client.base_url}/login", json=body, timeout=30)
+        assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+        assert stack.client.get("devices")["count"] == 10
+    finally:
+        stack.broker().config_set("min-replicas-to-write", 0)
+    assert [name for name, process in stack.processes.items() if process.poll() is not None] == []
+    stored = stack.count(SAMPLES)
+    wait_until(lambda: stack.count(SAMPLES) >= stored + 20, 60)
+    assert stack.count(DOUBLED) == 0
 
 
 def test_postgresql_stopped_for_30_seconds_loses_no_sample_taken(
