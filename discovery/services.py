@@ -25,7 +25,7 @@ from discovery.models import (
 from discovery.targets import target_check
 from nms_project.errors import InvalidInput
 from nms_project.queues import Queue
-from polling.backlog import backlog
+from polling.backlog import queue_lengths
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def run_fail(run_id: int, reason: str) -> None:
 
 def runs_resume() -> int:
     """Hands out again what runs without progress have left; returns how many were taken up."""
-    if backlog([Queue.DISCOVERY.value]) > 0:
+    if any(queue_lengths([Queue.DISCOVERY]).values()):
         return 0  # the workers are busy: what waits in the queue is not lost
     stalled = DiscoveryRun.objects.filter(
         status__in=[RunStatus.QUEUED, RunStatus.RUNNING], progressed_at__lt=Now() - STALLED_AFTER

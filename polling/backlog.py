@@ -1,7 +1,8 @@
-"""How many messages wait in queues."""
+"""How many messages wait in queues, and whether somebody works on them."""
 
 from collections.abc import Sequence
 
+from nms_project.heartbeat import workers_list
 from nms_project.redis_client import redis_client
 
 
@@ -13,6 +14,11 @@ def queue_lengths(queues: Sequence[str]) -> dict[str, int]:
         return dict(zip(map(str, queues), pipeline.execute(), strict=True))
 
 
-def backlog(queues: Sequence[str]) -> int:
-    """The length of the longest of these queues."""
-    return max(queue_lengths(queues).values(), default=0)
+def queues_attended() -> set[str]:
+    """Those that a living worker consumes. Raises redis.RedisError when Redis is away."""
+    return {queue for worker in workers_list() if worker.is_alive for queue in worker.beat.queues}
+
+
+def queue_trim(queue: str, keep: int) -> None:
+    """Leaves its newest `keep` messages. Raises redis.RedisError when Redis is away."""
+    redis_client().ltrim(queue, 0, keep - 1)  # Kombu pushes to the left

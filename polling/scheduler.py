@@ -13,7 +13,7 @@ from django.conf import settings
 from devices.schedule import device_hash
 from nms_project.queues import Queue, poll_queue, queue_names
 from plugins.registry import ICMP
-from polling.backlog import backlog
+from polling.backlog import queue_lengths, queue_trim, queues_attended
 from polling.claim import PING_LEASE_SECONDS, SLACK_SECONDS, Claimed, leases_expire, slots_claim
 from polling.slots import PingedSlot, Slot, to_microseconds
 
@@ -33,14 +33,7 @@ def tick() -> int:
     """Claims and sends everything that is due; returns how many slots were leased."""
     limit = settings.NMS_CLAIM_LIMIT
     leases_expire(limit=limit)
-    waiting = backlog([name for name in queue_names() if name not in NOT_POLLING])
-    if waiting > settings.NMS_MAX_BACKLOG:
-        # What is claimed now could not be worked on before its lease ends.
-        logger.warning(
-            "claiming pauses: %d messages wait, more than NMS_MAX_BACKLOG=%d",
-            waiting,
-            settings.NMS_MAX_BACKLOG,
-        )
+    if _is_held_up():
         return 0
     leased, due = 0, limit
     while due == limit:
@@ -48,6 +41,25 @@ def tick() -> int:
         dispatch(slots)
         leased += len(slots)
     return leased
+
+
+def _is_held_up() -> bool:
+    """Whether what is claimed now could not be worked on before its lease ends. A queue without a worker
+    holds up no other: its slots become `lost`, and its oldest messages, whose leases have ended, go.
+    """
+    limit = settings.NMS_MAX_BACKLOG
+    lengths = queue_lengths([name for name in queue_names() if name not in NOT_POLLING])
+    full = {name: length for name, length in lengths.items() if length > limit}
+    if not full:
+        return False
+    attended = queues_attended()
+    for name, length in full.items():
+        if name == Queue.STORE or name in attended:  # results are never dropped
+            logger.warning("claiming pauses: %d messages wait in %s, NMS_MAX_BACKLOG=%d", length, name, limit)
+            return True
+        logger.warning("%s has no worker: its oldest messages are dropped, their slots become lost", name)
+        queue_trim(name, limit)
+    return False
 
 
 def dispatch(slots: Sequence[Claimed]) -> None:

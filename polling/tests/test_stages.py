@@ -12,6 +12,8 @@ from celery import current_app
 
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
 from devices.services import database_now
+from nms_project import heartbeat
+from nms_project.heartbeat import Beat, beat_write
 from nms_project.redis_client import redis_client
 from polling import runners
 from polling.claim import slots_claim
@@ -65,20 +67,42 @@ def test_a_tick_sends_to_ping_or_straight_to_the_shard(device: Device, ping_devi
     assert (queued("ping"), queued("poll.0") + queued("poll.1"), queued("store")) == (1, 1, 0)
 
 
-def test_claiming_pauses_above_the_backlog(device: Device, settings: Any) -> None:
+@pytest.fixture
+def _overloaded(settings: Any) -> None:
+    """A queue for ping is full, and its worker lives."""
     settings.NMS_MAX_BACKLOG = 1
-    for _ in range(2):
-        current_app.send_task("polling.ping", args=[[]], queue="ping")
+    beat_write("pinging", Beat("host", 1, ["ping"], threads=1, busy=1, done=0, load=0.0, memory_bytes=0))
+    for number in range(3):
+        current_app.send_task("polling.ping", args=[[]], queue="ping", task_id=str(number))
+
+
+@pytest.mark.usefixtures("_overloaded")
+def test_claiming_pauses_above_the_backlog(device: Device) -> None:
     assert tick() == 0
     assert PollState.objects.get(device=device).lease_due_at is None
 
 
-def test_leases_end_also_while_claiming_pauses(device: Device, settings: Any) -> None:
-    leased(device)
-    PollState.objects.update(leased_until=database_now() - timedelta(seconds=1))
+@pytest.mark.usefixtures("_overloaded")
+def test_a_queue_without_a_worker_stops_no_other_and_keeps_its_newest(device: Device) -> None:
+    redis_client().delete(heartbeat.KEY)
+    Device.objects.update(should_ping=False)
+    assert tick() == 1
+    (left,) = redis_client().lrange("ping", 0, -1)  # type: ignore[misc]
+    assert json.loads(left)["headers"]["id"] == "2"
+
+
+def test_results_that_wait_are_never_dropped(device: Device, settings: Any) -> None:
     settings.NMS_MAX_BACKLOG = 1
     for _ in range(2):
-        current_app.send_task("polling.ping", args=[[]], queue="ping")
+        current_app.send_task("polling.store", args=[[]])
+    assert tick() == 0
+    assert queued("store") == 2
+
+
+@pytest.mark.usefixtures("_overloaded")
+def test_leases_end_also_while_claiming_pauses(device: Device) -> None:
+    leased(device)
+    PollState.objects.update(leased_until=database_now() - timedelta(seconds=1))
     assert tick() == 0
     assert verdict_kinds(device.pk) == ["lost"]
 
