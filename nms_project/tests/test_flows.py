@@ -30,7 +30,9 @@ CREDENTIAL = {
 }
 SAMPLES = "SELECT count(*) FROM metrics_sample"
 VERDICTS = "SELECT count(*) FROM polling_verdict"
-DOUBLED = "SELECT count(*) FROM (SELECT 1 FROM metrics_sample GROUP BY device_id, due_at HAVING count(*) > 1) two"
+DOUBLED = (
+    "SELECT count(*) FROM (SELECT 1 FROM metrics_sample GROUP BY device_id, due_at HAVING count(*) > 1) two"
+)
 
 
 @pytest.fixture(scope="module")
