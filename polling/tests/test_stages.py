@@ -87,7 +87,7 @@ def test_a_queue_without_a_worker_stops_no_other_and_keeps_its_newest(device: De
     redis_client().delete(heartbeat.KEY)
     Device.objects.update(should_ping=False)
     assert tick() == 1
-    (left,) = redis_client().lrange("ping", 0, -1)  # type: ignore[misc]
+    (left,) = redis_client().lrange("ping", 0, -1)
     assert json.loads(left)["headers"]["id"] == "2"
 
 
