@@ -1,8 +1,13 @@
-"""What OpenAPI says of errors: the one shape they all have, at every operation that can answer with them."""
+"""The description of the API: made once a process, with the one shape that all errors have at every operation
+that can answer with them.
+"""
 
 import json
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from drf_spectacular.generators import SchemaGenerator
 
 EXAMPLES = Path(__file__).with_name("api_examples.json")
 
@@ -46,6 +51,21 @@ WRITING = ("409", "413", "415")
 ID_PATTERN = r"^\d{1,18}$"
 MAX_PATH_ID = 10**18 - 1
 METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+class OnceGenerator(SchemaGenerator):
+    """The same for everybody, it is made by the first who asks: it takes long, and drf-spectacular loads its
+    extensions in a way that fails when two threads do it at once.
+    """
+
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+    _made: ClassVar[dict[str, Any]] = {}
+
+    def get_schema(self, request: Any = None, public: bool = False) -> Any:
+        with self._lock:
+            if not self._made:
+                self._made.update(super().get_schema(request=request, public=public))  # type: ignore[no-untyped-call]
+            return self._made
 
 
 def errors_describe(result: dict[str, Any], **_: Any) -> dict[str, Any]:
