@@ -13,6 +13,7 @@ class Client:
         self.base_url = base_url
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy between us and loopback
+        self._login: tuple[str, str] | None = None
 
     def is_up(self) -> bool:
         try:
@@ -21,6 +22,7 @@ class Client:
             return False
 
     def login(self, username: str, password: str) -> None:
+        """Done again by itself when the token has expired."""
         answer = self.session.post(
             f"{self.base_url}/login",
             json={"username": username, "password": password},
@@ -28,14 +30,20 @@ class Client:
         )
         answer.raise_for_status()
         self.session.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+        self._login = (username, password)
 
     def get(self, path: str, **query: Any) -> Any:
-        answer = self.session.get(f"{self.base_url}/api/v1/{path}", params=query, timeout=TIMEOUT_SECONDS)
-        answer.raise_for_status()
-        return answer.json()
+        return self._ask("GET", path, params=query)
 
     def post(self, path: str, body: Any) -> Any:
-        answer = self.session.post(f"{self.base_url}/api/v1/{path}", json=body, timeout=TIMEOUT_SECONDS)
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **content: Any) -> Any:
+        url = f"{self.base_url}/api/v1/{path}"
+        answer = self.session.request(method, url, timeout=TIMEOUT_SECONDS, **content)
+        if answer.status_code == requests.codes.unauthorized and self._login:
+            self.login(*self._login)
+            answer = self.session.request(method, url, timeout=TIMEOUT_SECONDS, **content)
         answer.raise_for_status()
         return answer.json()
 
