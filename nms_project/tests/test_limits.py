@@ -1,23 +1,29 @@
 """What is too large is refused before it costs anything."""
 
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 
 from bench.measure import resident_mib
-from nms_project.stack.live import LiveStack, live_stack
+from nms_project.stack.live import LiveStack, live_stack, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 GIB = 1024**3
 MIB_ALLOWED = 50
+THREADS = 4
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LiveStack]:
-    with live_stack(NMS_WEB_PROCESSES="1", NMS_REQUEST_TIMEOUT_SECONDS="2") as running:
+    with live_stack(
+        NMS_WEB_PROCESSES="1", NMS_WEB_THREADS=str(THREADS), NMS_REQUEST_TIMEOUT_SECONDS="2"
+    ) as running:
         running.run("web")
         running.client.post("credentials", {"name": "ping", "protocol": "icmp", "payload": {}})
         running.client.get("discovery_profiles")  # what is loaded with the first request is loaded
@@ -49,6 +55,11 @@ def test_no_client_says_below_which_path_we_are(stack: LiveStack) -> None:
     assert " 200 " in answer_to(stack, head)
 
 
+def test_a_client_whose_token_has_expired_logs_in_again(stack: LiveStack) -> None:
+    stack.client.session.headers["Authorization"] = "Bearer expired"
+    assert stack.client.get("credentials")["count"] == 1
+
+
 def test_a_request_that_waits_too_long_is_ended(stack: LiveStack) -> None:
     with psycopg.connect(stack.postgres.url) as other:
         other.execute("LOCK devices_credentialprofile")
@@ -57,6 +68,50 @@ def test_a_request_that_waits_too_long_is_ended(stack: LiveStack) -> None:
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "fewer devices" in answer.json()["error"]["message"]
     assert stack.client.get("credentials")["count"] == 1
+
+
+def test_clients_that_stand_still_are_no_end_of_work(stack: LiveStack) -> None:
+    """One for each thread, with a byte now and then."""
+    head = (
+        "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    )
+    with ExitStack() as held:
+        slow = [
+            held.enter_context(socket.create_connection(("127.0.0.1", stack.port), timeout=10))
+            for _ in range(THREADS)
+        ]
+        for number, client in enumerate(slow):
+            client.sendall(head[: 20 if number % 2 else None].encode())
+        time.sleep(0.5)
+        assert not is_healthy(stack)
+        wait_until(lambda: all(map(drip, slow)) or is_healthy(stack), 10)
+
+
+def drip(client: socket.socket) -> bool:
+    """False for now: the client goes on."""
+    with suppress(OSError):
+        client.send(b"x")
+    return False
+
+
+def is_healthy(stack: LiveStack) -> bool:
+    try:
+        return requests.get(f"{stack.client.base_url}/healthz", timeout=0.5).ok
+    except requests.Timeout:
+        return False
+
+
+def test_an_answer_that_nobody_takes_is_given_up(stack: LiveStack) -> None:
+    asked = b"GET /api/v1/schema HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with ExitStack() as held:
+        for _ in range(THREADS):
+            client = held.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.connect(("127.0.0.1", stack.port))
+            client.sendall(asked * 100)
+        wait_until(lambda: not is_healthy(stack), 10, pause=0)  # the buffers are full, each thread waits
+        wait_until(lambda: is_healthy(stack), 10)
 
 
 @pytest.mark.usefixtures("_bounded")

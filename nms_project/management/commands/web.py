@@ -17,7 +17,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         host = f"[{address}]" if ":" in address else address
         options = {
             "bind": f"{host}:{settings.NMS_PORT}",
-            "worker_class": "gthread",
+            "worker_class": "nms_project.web.Worker",
             "workers": settings.NMS_WEB_PROCESSES,
             "threads": settings.NMS_WEB_THREADS,
             "timeout": 60,
