@@ -12,7 +12,7 @@ from nms_project.redis_client import redis_client
 from plugins.contract import ErrorCode, Result, Task, failed
 from plugins.registry import Plugin
 from plugins.tests.process import PLUGINS
-from polling import logins, runners
+from polling import dispatch, logins, runners
 from polling.dispatch import tasks_run
 from polling.logins import Admission, logins_settle
 from polling.tests.conftest import PluginMaker
@@ -76,6 +76,25 @@ def test_tries_under_way_count_until_they_are_known() -> None:
     assert (len(admission.go), len(admission.wait)) == (3, 2)
     logins_settle(LOCKING, {"0": task(0)}, [failed("0", ErrorCode.TIMEOUT, "late")])
     assert len(admit([task(9)]).go) == 1
+
+
+def test_tries_that_were_not_made_are_under_way_no_longer() -> None:
+    """A plugin that pauses after a crash says so of some; others could not start in time."""
+    wanted = tasks(3, domain="CORP")
+    for results in (
+        [failed(task.request_id, ErrorCode.INTERNAL, "", was_attempted=False) for task in wanted],
+        [],
+    ):
+        assert admit(wanted).go == wanted
+        logins_settle(LOCKING, {task.request_id: task for task in wanted}, results)
+    assert admit(tasks(9, domain="CORP")[6:]).go
+
+
+def test_tasks_that_no_runner_answered_were_not_tried() -> None:
+    wanted = tasks(3, domain="CORP")
+    assert admit(wanted).go == wanted
+    assert list(dispatch._settled(LOCKING, {task.request_id: task for task in wanted}, iter([[]]))) == []
+    assert admit(tasks(9, domain="CORP")[6:]).go
 
 
 def test_tries_of_a_worker_that_died_are_forgotten() -> None:
@@ -280,14 +299,6 @@ def test_a_batch_whose_first_hosts_hang_ends_in_time(make_plugin: PluginMaker) -
     results = run_plugin(make_plugin(SILENT), tasks(40, domain="CORP")[6:], start_within_seconds=1.5)
     assert time.monotonic() - started < 5
     assert 3 <= len(results) < 34
-
-
-def test_tries_that_a_plugin_in_trouble_did_not_make_are_not_under_way(make_plugin: PluginMaker) -> None:
-    plugin, wanted = make_plugin("#!/bin/sh\nexit 1\n"), tasks(3, domain="CORP")
-    for was_attempted in (True, False):  # the second time it pauses, as it has just failed
-        results = [one for found in tasks_run(plugin, wanted, start_within_seconds=20) for one in found]
-        assert [result.was_attempted for result in results] == [was_attempted] * 3
-    assert admit(tasks(9, domain="CORP")[6:]).go
 
 
 def test_a_host_that_hangs_holds_up_nobody(make_plugin: PluginMaker) -> None:
