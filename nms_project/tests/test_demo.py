@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 ADMIN_PASSWORD = "the-administrator-of-this-demo"
 PLUGIN = re.compile(rb"/plugins/\w+/\w+-plugin\b")
 PING = re.compile(rb"(^|/)fping\x00")
-MAX_PAGES = 150
+MAX_PAGES = 70
 
 
 def forms_of(secret: str) -> re.Pattern[bytes]:
@@ -62,7 +62,7 @@ class Watch(threading.Thread):
         self.leaks: list[bytes] = []
 
     def run(self) -> None:
-        while not self.ended.wait(0.1):
+        while not self.ended.wait(0.2):
             if all(path.exists() for path in (self.password, *self.keys)):
                 self._look()
 
@@ -144,7 +144,7 @@ def test_it_shows_everything_and_the_password_of_its_hosts_is_nowhere(state_dir:
         assert not password.search(answer.content), answer.url
         assert b"gAAAAA" not in answer.content, answer.url  # how what Fernet encrypted begins
     read = [answer.url for answer in answers if answer.status_code == 200]
-    assert len(read) > 100
+    assert len(read) > 80
     files = [path for path in state_dir.rglob("*") if path.is_file() and path != watch.password]
     assert {"run.log", "demo.log", "redis.log"} <= {path.name for path in files}
     assert any("aof" in path.name and path.stat().st_size for path in files)
