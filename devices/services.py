@@ -22,6 +22,7 @@ from plugins.contract import MAX_REMEMBERED_BYTES
 MANUAL = "provisioned"
 FOUND = "found by discovery"
 ADDED_AT_A_TIME = 1_000
+ADDING_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,22 @@ def address_key(ip_address: str, port: int) -> AddressKey:
 @transaction.atomic
 def devices_add(devices: Sequence[Device], now: datetime) -> dict[AddressKey, tuple[int, bool]]:
     """{address_key: (device id, created)}. What is there already keeps all its settings: two callers that add
-    the same host at once make one device, and the second sees the first's row.
+    the same host at once make one device, and the second sees the first's row. Raises Conflict when somebody
+    goes on deleting them meanwhile.
     """
     # One order for everybody, so that two callers wait for each other instead of dead-locking.
-    ordered = sorted(devices, key=lambda device: (str(device.ip_address), device.port))
+    left = sorted(devices, key=lambda device: (str(device.ip_address), device.port))
+    found: dict[AddressKey, tuple[int, bool]] = {}
+    for _ in range(ADDING_ATTEMPTS):
+        found |= _add_missing(left, now)
+        # One that was there when ours was to be added may be deleted before it is read.
+        left = [device for device in left if address_key(device.ip_address, device.port) not in found]
+        if not left:
+            return found
+    raise Conflict(f"The device at {left[0].ip_address} is being deleted. Nothing was done; try again.")
+
+
+def _add_missing(ordered: Sequence[Device], now: datetime) -> dict[AddressKey, tuple[int, bool]]:
     Device.objects.bulk_create(ordered, ignore_conflicts=True, batch_size=ADDED_AT_A_TIME)
     found: dict[AddressKey, tuple[int, bool]] = {}
     for start in range(0, len(ordered), ADDED_AT_A_TIME):

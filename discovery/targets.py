@@ -147,7 +147,7 @@ def _parse_range(item: str) -> Range:
     first = _parse_address(left, item)
     right = right.strip()
     if right.isascii() and right.isdigit() and first.version == 4:
-        if int(right) > 255:
+        if len(right) > 9 or int(right) > 255:
             raise InvalidTarget(f"{_shown(item)} ends above 255.")
         right = f"{str(first).rpartition('.')[0]}.{int(right)}"
     last = _parse_address(right, item)

@@ -1,13 +1,16 @@
 """Many devices at once: an outcome for each, and nothing that nobody asked for."""
 
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from devices.models import Device, PollState
+from devices.models import CredentialProfile, Device, PollState
+from devices.services import database_now, devices_add
+from nms_project.errors import Conflict
 
 URL = "/api/v1/devices"
 MISSING = 999_999
@@ -133,3 +136,34 @@ def test_a_delete_amid_others_is_a_delete(user: Any, device: Device) -> None:
     assert all(status in {200, 202, 204, 404} for _, status in answers), answers
     assert not Device.objects.filter(pk=device.pk).exists()
     assert not PollState.objects.filter(device_id=device.pk).exists()
+
+
+@pytest.mark.usefixtures("committed")
+def test_an_import_amid_deletes_of_the_same_devices_adds_them(winrm_credential: CredentialProfile) -> None:
+    """One may be deleted after it was found to be there, and before it is read."""
+    ended = threading.Event()
+
+    def delete_always() -> None:
+        while not ended.is_set():
+            Device.objects.all().delete()
+        connection.close()
+
+    deleter = threading.Thread(target=delete_always)
+    deleter.start()
+    try:
+        for _ in range(100):
+            now = database_now()
+            new = Device(
+                ip_address="10.9.0.1",
+                port=1,
+                plugin_id="winrm",
+                credential_profile=winrm_credential,
+                hostname="x",
+                status_since=now,
+                status_reason="imported",
+            )
+            with suppress(Conflict):
+                assert len(devices_add([new], now)) == 1
+    finally:
+        ended.set()
+        deleter.join()

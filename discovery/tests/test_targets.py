@@ -61,6 +61,7 @@ def test_a_24_has_254_hosts() -> None:
         ("255.255.255.255", "no host's address"),
         ("0.0.0.0", "no host's address"),
         ("\x00", "is not an address"),
+        (f"10.0.0.1-{'1' * 5_000}", "ends above 255"),
         ("1,1" * 20_000, "at most 20000 are accepted"),
         ("1," * 2_000, "at most 1000 are accepted"),
     ],
