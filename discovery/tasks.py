@@ -7,8 +7,9 @@ from django.db import InterfaceError, OperationalError
 
 from discovery.services import runs_resume
 from discovery.sweep import sweep
+from nms_project.errors import REDIS_AWAY
 from polling.errors import RunnerClosed
-from polling.outage import REDIS_AWAY, message_kept_on
+from polling.outage import message_kept_on
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,10 @@ import redis
 from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
-# A server that is needed is away, or refuses to write: Redis with a full disk answers by a ResponseError.
-OUTAGES = (
-    *(OperationalError, InterfaceError),
-    *(redis.ConnectionError, redis.TimeoutError, redis.ResponseError),
-    BrokerError,
-)
+# It answers, and refuses, when its disk or memory is full or its replicas are gone.
+REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
+# A server that is needed is away.
+OUTAGES = (OperationalError, InterfaceError, *REDIS_AWAY, BrokerError)
 
 
 class NMSError(Exception):

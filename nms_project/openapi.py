@@ -64,7 +64,8 @@ class OnceGenerator(SchemaGenerator):
     def get_schema(self, request: Any = None, public: bool = False) -> Any:
         with self._lock:
             if not self._made:
-                self._made.update(super().get_schema(request=request, public=public))  # type: ignore[no-untyped-call]
+                made = super().get_schema(request=request, public=public)  # type: ignore[no-untyped-call]  # has none
+                self._made.update(made)
             return self._made
 
 

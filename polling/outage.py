@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import redis
 from celery.exceptions import Reject
 from django.db import close_old_connections
 
@@ -17,8 +16,6 @@ from polling.shutdown import stopping
 
 logger = logging.getLogger(__name__)
 
-# It answers, and refuses, when its disk or memory is full or its replicas are gone.
-REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 

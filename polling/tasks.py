@@ -16,10 +16,11 @@ from django.db import InterfaceError, OperationalError
 
 from health.services import FailedSlot, failures_record, successes_record
 from metrics.tasks import ladder_work
+from nms_project.errors import REDIS_AWAY
 from polling.claim import slots_reset
 from polling.errors import RunnerClosed
 from polling.models import VerdictKind
-from polling.outage import REDIS_AWAY, message_kept_on
+from polling.outage import message_kept_on
 from polling.parking import MAX_KILLS, kills_counted, message_park
 from polling.pinger import ping_slots
 from polling.poller import poll_slots

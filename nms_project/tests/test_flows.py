@@ -165,7 +165,7 @@ def test_redis_that_refuses_to_write_ends_nobody(stack: LiveStack, simulator: Si
     wait_until(lambda: stack.count(SAMPLES) >= 10, 40)
     stack.broker().config_set("min-replicas-to-write", 1)
     try:
-        time.sleep(10)
+        time.sleep(10)  # each worker and the beat are refused a few times
         body = {"username": "nobody", "password": "wrong"}
         answer = requests.post(f"{stack.client.base_url}/login", json=body, timeout=30)
         assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)

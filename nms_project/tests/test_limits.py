@@ -83,7 +83,7 @@ def test_clients_that_stand_still_are_no_end_of_work(stack: LiveStack) -> None:
         ]
         for number, client in enumerate(slow):
             client.sendall(head[: 20 if number % 2 else None].encode())
-        time.sleep(0.5)
+        time.sleep(0.5)  # each has its thread by then
         assert not is_healthy(stack)
         wait_until(lambda: all(map(drip, slow)) or is_healthy(stack), 10)
 
