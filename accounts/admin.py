@@ -17,6 +17,9 @@ from nms_project.admin import ModelAdmin, ReadOnlyAdmin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+# Their pages show refresh tokens as they are: whoever saw one could use it.
+admin.site.unregister(OutstandingToken)
+admin.site.unregister(BlacklistedToken)
 
 
 @admin.register(User)
@@ -42,8 +45,7 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], Any]:
         """What goes with a user needs no right of its own: tokens cannot be deleted by themselves."""
         shown, counts, needed, protected = super().get_deleted_objects(objs, request)
-        own = {model._meta.verbose_name for model in (ApiToken, OutstandingToken, BlacklistedToken)}
-        return shown, counts, set(needed) - own, protected
+        return shown, counts, set(needed) - {ApiToken._meta.verbose_name}, protected
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """What cannot be touched one by one cannot be deleted in a batch either."""

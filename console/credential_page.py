@@ -15,7 +15,7 @@ from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
-from console.pages import own_path, trial_told
+from console.pages import id_of, own_path, trial_told
 from devices.admin import CredentialProfileAdmin
 from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
@@ -36,7 +36,7 @@ class CredentialPageAdmin(CredentialProfileAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        profile = CredentialProfile.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        profile = CredentialProfile.objects.filter(pk=id_of(object_id)).first()
         if profile and request.method == "GET" and self.has_change_permission(request, profile):
             try:
                 payload_decrypt(profile.encrypted_payload)

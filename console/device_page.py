@@ -27,7 +27,7 @@ from django.views.decorators.http import require_POST
 from console import bulk as bulk_pages
 from console.charts import charts_of, range_checked
 from console.device_list import DeviceList, ProblemFilter, headers_of
-from console.pages import REFRESH_SECONDS, json_answer, own_path, trial_told
+from console.pages import REFRESH_SECONDS, id_of, json_answer, own_path, trial_told
 from console.saved_views import query_of, view_forget, view_save, views_of
 from console.timeline import periods
 from devices import bulk, services
@@ -134,7 +134,7 @@ class DevicePageAdmin(DeviceAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         context: dict[str, Any] = {"refresh_seconds": REFRESH_SECONDS, **(extra_context or {})}
-        device = WITH_STATE.filter(pk=object_id).first() if object_id.isdecimal() else None
+        device = WITH_STATE.filter(pk=id_of(object_id)).first()
         if device is not None and self.has_view_permission(request, device):
             context |= self._panels(request, device)
         return super().change_view(request, object_id, form_url, context)

@@ -16,7 +16,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
 from console.bulk import bulk_page
-from console.pages import REFRESH_SECONDS, given_id, own_path
+from console.pages import REFRESH_SECONDS, id_of, own_path
 from devices.models import CredentialProfile, Device, DeviceStatus
 from devices.services import database_now
 from discovery.admin import DiscoveryProfileAdmin, DiscoveryRunAdmin
@@ -25,6 +25,7 @@ from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Ou
 from discovery.preview import preview
 from discovery.selectors import runs_with_progress
 from discovery.services import run_start
+from nms_project.errors import NMSError
 from plugins.contract import ErrorCode
 
 SHOWN_RUNS = 5
@@ -67,8 +68,7 @@ class DiscoveryProfilePageAdmin(DiscoveryProfileAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         context: dict[str, Any] = {"can_run": self.has_run_permission(request), **(extra_context or {})}
-        if object_id.isdecimal():
-            context["runs"] = runs_with_progress().filter(profile_id=int(object_id))[:SHOWN_RUNS]
+        context["runs"] = runs_with_progress().filter(profile_id=id_of(object_id))[:SHOWN_RUNS]
         return super().change_view(request, object_id, form_url, context)
 
     @method_decorator(require_POST)
@@ -76,17 +76,17 @@ class DiscoveryProfilePageAdmin(DiscoveryProfileAdmin):
         """What `target` comes to, in words; POST, since a target may be longer than an address may."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        credential = CredentialProfile.objects.filter(pk=given_id(request, "credential_profile") or 0).first()
+        credential_id = id_of(request.POST.get("credential_profile", ""))
         context: dict[str, Any] = {
-            "credential": credential,
+            "credential": CredentialProfile.objects.filter(pk=credential_id).first(),
             "ping_first": "ping_first" in request.POST,
         }
         try:
             context["found"] = preview(
                 request.POST.get("target", ""),
-                credential=credential,
+                credential=context["credential"],
                 ping_first=context["ping_first"],
-                profile_id=given_id(request, "profile"),
+                profile_id=id_of(request.POST.get("profile", "")),
             )
         except InvalidTarget as error:
             context["error"] = " ".join(error.fields["target"])
@@ -102,7 +102,7 @@ class DiscoveryProfilePageAdmin(DiscoveryProfileAdmin):
             raise Http404
         try:
             run = run_start(profile)
-        except InvalidTarget as error:
+        except NMSError as error:
             self.message_user(request, str(error), messages.ERROR)
             return HttpResponseRedirect(reverse("admin:discovery_discoveryprofile_change", args=[pk]))
         return HttpResponseRedirect(reverse("admin:discovery_discoveryrun_change", args=[run.pk]))
@@ -124,8 +124,9 @@ class DiscoveryRunPageAdmin(DiscoveryRunAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         context: dict[str, Any] = {"refresh_seconds": REFRESH_SECONDS, **(extra_context or {})}
-        if object_id.isdecimal() and self.has_view_permission(request):
-            context |= self._panels(request, int(object_id))
+        pk = id_of(object_id)
+        if pk is not None and self.has_view_permission(request):
+            context |= self._panels(request, pk)
         return super().change_view(request, object_id, form_url, context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -142,10 +143,8 @@ class DiscoveryRunPageAdmin(DiscoveryRunAdmin):
         """Leads to the page that provisions the devices that were ticked, or all that wait."""
         ids = _awaiting(pk).values_list("pk", flat=True)
         if "all" not in request.POST:
-            ticked = [
-                int(text) for text in request.POST.getlist("device") if text.isascii() and text.isdecimal()
-            ]
-            ids = ids.filter(pk__in=[number for number in ticked if number < 2**63])
+            ticked = [id_of(text) for text in request.POST.getlist("device")]
+            ids = ids.filter(pk__in=[pk for pk in ticked if pk is not None])
         back = reverse("admin:discovery_discoveryrun_change", args=[pk])
         return bulk_page(request, self.admin_site, "provision", ids, back=back)
 

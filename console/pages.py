@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import URLPattern, path
 
 from devices.models import CredentialProfile
@@ -24,9 +24,8 @@ def own_path(page: ModelAdmin[Any], route: str, view: Callable[..., HttpResponse
     return path(route, page.admin_site.admin_view(view), name=name)
 
 
-def given_id(request: HttpRequest, name: str) -> int | None:
-    """A number sent as `name`; None for anything else."""
-    text = request.POST.get(name) or request.GET.get(name) or ""
+def id_of(text: str) -> int | None:
+    """None where `text` is no number, or one that no row has."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 

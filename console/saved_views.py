@@ -30,6 +30,8 @@ def view_save(user: Any, name: str, query: str, *, is_shared: bool) -> SavedView
     name = name.strip()
     if not name or len(name) > 64 or "\0" in name:
         raise InvalidInput({"name": ["A view needs a name of at most 64 characters."]})
+    if "%00" in query:
+        raise InvalidInput({"query": ["These filters contain a NUL."]})
     if len(query) > 2_000:
         raise InvalidInput({"query": ["These filters are too long to be kept."]})
     own = SavedView.objects.filter(user=user)
@@ -42,4 +44,6 @@ def view_save(user: Any, name: str, query: str, *, is_shared: bool) -> SavedView
 
 
 def view_forget(user: Any, name: str) -> None:
-    SavedView.objects.filter(user=user, name=name).delete()
+    """Nothing happens where there is none of that name."""
+    if "\0" not in name:  # PostgreSQL's text cannot have one
+        SavedView.objects.filter(user=user, name=name).delete()

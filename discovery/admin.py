@@ -12,11 +12,11 @@ from devices.models import port_error
 from devices.plugins import plugin_find
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, FallbackCredential
 from discovery.selectors import runs_with_progress
-from discovery.services import fallbacks_check, run_start
+from discovery.services import fallbacks_check, profile_delete, run_start
 from discovery.targets import target_check
 from discovery.transfer import DiscoveryProfileTable
 from nms_project.admin import ReadOnlyAdmin, TabularInline
-from nms_project.errors import InvalidInput
+from nms_project.errors import InvalidInput, NMSError
 from nms_project.transfer.admin import TableAdmin
 
 
@@ -100,11 +100,24 @@ class DiscoveryProfileAdmin(TableAdmin):
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("discovery.add_discoveryrun")
 
+    def delete_model(self, request: HttpRequest, obj: DiscoveryProfile) -> None:
+        profile_delete(profile_id=obj.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[DiscoveryProfile]) -> None:
+        for profile in queryset:
+            profile_delete(profile_id=profile.pk)
+
     @admin.action(description="Run discovery now", permissions=["run"])
     def run(self, request: HttpRequest, queryset: QuerySet[DiscoveryProfile]) -> None:
         for profile in queryset:
-            run = run_start(profile)
-            self.message_user(request, f"Discovery of {profile} started as run {run.pk}.", messages.SUCCESS)
+            try:
+                run = run_start(profile)
+            except NMSError as error:
+                self.message_user(request, f"{profile}: {error}", messages.ERROR)
+            else:
+                self.message_user(
+                    request, f"Discovery of {profile} started as run {run.pk}.", messages.SUCCESS
+                )
 
 
 @admin.register(DiscoveryRun)

@@ -23,7 +23,7 @@ from discovery.models import (
     RunStatus,
 )
 from discovery.targets import target_check
-from nms_project.errors import InvalidInput
+from nms_project.errors import Conflict, InvalidInput
 from nms_project.queues import Queue
 from polling.backlog import queue_lengths
 
@@ -36,12 +36,36 @@ STALLED_AFTER = timedelta(seconds=150)  # longer than any sweep task may take
 
 
 def run_start(profile: DiscoveryProfile) -> DiscoveryRun:
-    """Queues a run over the profile's target. Raises InvalidTarget."""
+    """Queues a run over the profile's target. Raises InvalidTarget, and Conflict when it was deleted."""
     target = target_check(profile.target, settings.NMS_MAX_TARGETS)
     with transaction.atomic():
+        if not profile_lock(profile.pk):
+            raise Conflict(f"The discovery profile {profile.name!r} was deleted.")
         run = DiscoveryRun.objects.create(profile=profile, target=profile.target, total=target.total)
         transaction.on_commit(lambda: _dispatch_or_leave(run.pk))
     return run
+
+
+def profile_lock(profile_id: int) -> bool:
+    """Until the transaction ends; False when there is no such profile.
+
+    Everybody who writes what refers to a profile locks it first: such rows point at it, at each other and at
+    devices, and whoever began with another of them would wait for a delete that waits for them.
+    """
+    locked = DiscoveryProfile.objects.select_for_update(no_key=True).filter(pk=profile_id)
+    return locked.values_list("pk", flat=True).first() is not None
+
+
+@transaction.atomic
+def profile_delete(*, profile_id: int) -> bool:
+    """With its runs and their results. False when there is no such profile; raises ProtectedError while
+    devices refer to it.
+    """
+    profile = DiscoveryProfile.objects.select_for_update().filter(pk=profile_id).first()
+    if profile is None:
+        return False
+    profile.delete()
+    return True
 
 
 @transaction.atomic

@@ -53,7 +53,8 @@ def sweep(run_id: int, start: int, stop: int) -> None:
     todo = _unfinished(run, start, stop)
     try:
         for probes in _probe(run.profile, todo):
-            _record(run, probes)
+            if not _record(run, probes):
+                return
     except (FpingFault, CredentialUnreadable) as error:
         services.run_fail(run_id, str(error))
         return
@@ -167,11 +168,13 @@ def _is_worth_another(plugin: Plugin, probe: Probe) -> bool:
 
 
 @transaction.atomic
-def _record(run: DiscoveryRun, probes: Sequence[Probe]) -> None:
+def _record(run: DiscoveryRun, probes: Sequence[Probe]) -> bool:
     """Devices and results in one transaction: a kill in between would turn a created device into a known
-    one.
+    one. False when the profile was deleted meanwhile.
     """
     profile = run.profile
+    if not services.profile_lock(profile.pk):
+        return False
     found = [
         Found(probe.address, probe.hostname, probe.credential_profile_id, probe.remembered)
         for probe in probes
@@ -203,3 +206,4 @@ def _record(run: DiscoveryRun, probes: Sequence[Probe]) -> None:
         )
     DiscoveryResult.objects.bulk_create(rows, ignore_conflicts=True)
     DiscoveryRun.objects.filter(pk=run.pk).update(progressed_at=Now())
+    return True

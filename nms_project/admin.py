@@ -1,17 +1,54 @@
 """What pages of the admin share."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.http import HttpRequest
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import ValidationError
+from django.db import DataError, models
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 
 if TYPE_CHECKING:  # unfold has no types; its classes are Django's with another look
-    from django.contrib.admin import ModelAdmin, TabularInline
-    from django.contrib.admin.views.main import ChangeList
+    from django.contrib.admin import ModelAdmin as LookedModelAdmin
+    from django.contrib.admin import TabularInline
+    from django.contrib.admin.views.main import ChangeList as LookedChangeList
 else:
-    from unfold.admin import ModelAdmin, TabularInline
-    from unfold.views import ChangeList
+    from unfold.admin import ModelAdmin as LookedModelAdmin
+    from unfold.admin import TabularInline
+    from unfold.views import ChangeList as LookedChangeList
 
 __all__ = ["ChangeList", "ModelAdmin", "ReadOnlyAdmin", "TabularInline"]
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class ChangeList(LookedChangeList):
+    """A filter that cannot be (a broken regular expression, a NUL, a day after the last one) shows the list
+    without filters, as Django has it for those that it sees itself.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        try:
+            super().__init__(*arguments, **named)
+        except (DataError, OverflowError) as error:
+            raise IncorrectLookupParameters(error) from error
+
+
+class ModelAdmin(LookedModelAdmin[Row]):
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ChangeList
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Row]) -> HttpResponseBase | None:
+        try:
+            for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.to_python(text)
+        except ValidationError:
+            self.message_user(request, "What was selected is no row of this list.", messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
 
 
 class ReadOnlyAdmin(ModelAdmin[Any]):

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
@@ -20,7 +21,7 @@ from discovery.api.serializers import (
 )
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.selectors import runs_with_progress
-from discovery.services import run_start
+from discovery.services import profile_delete, run_start
 from discovery.transfer import DiscoveryProfileTable
 from nms_project.filters import IdFilter, IntegerFilter, YesOrNoFilter
 from nms_project.transfer.api import TableViews, table_schema
@@ -63,6 +64,10 @@ class DiscoveryProfileViewSet(TableViews, ModelViewSet[DiscoveryProfile]):
         "export_table": "discovery.view_discoveryprofile",
         "import_table": "discovery.add_discoveryprofile",
     }
+
+    def perform_destroy(self, instance: DiscoveryProfile) -> None:
+        if not profile_delete(profile_id=instance.pk):
+            raise Http404  # deleted since it was read
 
     @extend_schema(request=None, responses={202: RunStartedSerializer})
     @action(detail=True, methods=["post"])

@@ -1,7 +1,10 @@
 """Runs and sweeps: real fping, a plugin made for the test, and deliveries that go wrong."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerError
+from rest_framework.test import APIClient
 
 from devices.crypto import payload_encrypt
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
@@ -17,6 +21,7 @@ from discovery import services
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
 from discovery.selectors import runs_with_progress
 from discovery.sweep import sweep
+from nms_project.errors import Conflict
 from nms_project.redis_client import redis_client
 from polling import runners
 
@@ -261,6 +266,37 @@ def test_a_deleted_run_is_passed_over(profile: Profile) -> None:
     run.delete()
     sweep(pk, 0, 6)
     assert not Device.objects.exists()
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_a_profile_is_deleted_while_runs_of_it_start_and_are_worked_on(
+    profile: Profile, api: APIClient, turn: int
+) -> None:
+    """Nobody waits for somebody who waits for him, and nothing is left of it."""
+    made = profile(target="127.20.0.13")
+
+    def start_always() -> None:
+        with suppress(Conflict):
+            while True:
+                services.run_start(made)
+        connection.close()
+
+    def sweep_always() -> None:
+        while DiscoveryProfile.objects.filter(pk=made.pk).exists():
+            for run_id in DiscoveryRun.objects.values_list("pk", flat=True)[:2]:
+                sweep(run_id, 0, 1)
+        connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        others = [pool.submit(work) for work in (start_always, start_always, start_always, sweep_always)]
+        while made.runs.count() < 4:
+            time.sleep(0.01)
+        answer = api.delete(f"/api/v1/discovery_profiles/{made.pk}")
+        DiscoveryProfile.objects.filter(pk=made.pk).delete()  # ends the others, whatever became of ours
+        for other in others:
+            other.result()
+    assert answer.status_code == 204
+    assert not DiscoveryRun.objects.exists()
 
 
 # Each host takes one password: its address's last digits.
