@@ -54,10 +54,11 @@ def _claim(epoch: int | None, password: str) -> str:
 @transaction.atomic
 def sessions_end(user: Any) -> None:
     """All JWTs of the user and all logins of a browser; API tokens are revoked one by one."""
-    TokenEpoch.objects.get_or_create(user_id=user.pk)
-    row = TokenEpoch.objects.select_for_update().get(user_id=user.pk)
-    row.epoch += 1
-    row.save()
+    locked = TokenEpoch.objects.select_for_update()
+    row, is_new = locked.get_or_create(user_id=user.pk, defaults={"epoch": 1})
+    if not is_new:
+        row.epoch += 1
+        row.save()
     for session in Session.objects.filter(expire_date__gt=timezone.now()):
         if session.get_decoded().get(SESSION_KEY) == str(user.pk):
             session.delete()

@@ -124,9 +124,8 @@ class DiscoveryRunPageAdmin(DiscoveryRunAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         context: dict[str, Any] = {"refresh_seconds": REFRESH_SECONDS, **(extra_context or {})}
-        pk = id_of(object_id)
-        if pk is not None and self.has_view_permission(request):
-            context |= self._panels(request, pk)
+        if self.has_view_permission(request):
+            context |= self._panels(request, id_of(object_id))
         return super().change_view(request, object_id, form_url, context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -143,8 +142,7 @@ class DiscoveryRunPageAdmin(DiscoveryRunAdmin):
         """Leads to the page that provisions the devices that were ticked, or all that wait."""
         ids = _awaiting(pk).values_list("pk", flat=True)
         if "all" not in request.POST:
-            ticked = [id_of(text) for text in request.POST.getlist("device")]
-            ids = ids.filter(pk__in=[pk for pk in ticked if pk is not None])
+            ids = ids.filter(pk__in=[id_of(text) for text in request.POST.getlist("device")])
         back = reverse("admin:discovery_discoveryrun_change", args=[pk])
         return bulk_page(request, self.admin_site, "provision", ids, back=back)
 

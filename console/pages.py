@@ -24,9 +24,9 @@ def own_path(page: ModelAdmin[Any], route: str, view: Callable[..., HttpResponse
     return path(route, page.admin_site.admin_view(view), name=name)
 
 
-def id_of(text: str) -> int | None:
-    """None where `text` is no number, or one that no row has."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+def id_of(text: str) -> int:
+    """0, which no row has, where `text` is no number or one too large for an id."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 
 
 def json_answer(status: int, body: Any) -> HttpResponse:

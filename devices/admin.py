@@ -2,14 +2,16 @@
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from devices import services
 from devices.credential_form import OF_THE_PROFILE, CredentialForm, credential_form, payload_stored
-from devices.models import CredentialProfile, Device
+from devices.models import SCOPED, CredentialProfile, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from devices.search import devices_search
 from devices.transfer import CredentialTable, DeviceTable
@@ -63,9 +65,21 @@ class CredentialProfileAdmin(TableAdmin):
             super().save_model(request, obj, form, change)
 
 
+class DeviceForm(forms.ModelForm[Device]):
+    class Meta:
+        model = Device
+        fields = ("ip_address",)
+
+    def clean_ip_address(self) -> Any:
+        if "%" in self.data.get(self.add_prefix("ip_address"), ""):  # which Django drops in silence
+            raise ValidationError(SCOPED)
+        return self.cleaned_data["ip_address"]
+
+
 @admin.register(Device)
 class DeviceAdmin(TableAdmin):
     table = DeviceTable()
+    form = DeviceForm
     list_display: tuple[Any, ...] = (
         "hostname",
         "ip_address",

@@ -14,6 +14,7 @@ DEFAULT_INTERVAL_SECONDS = 60
 
 INTERVAL_VALIDATORS = [MinValueValidator(MIN_INTERVAL_SECONDS), MaxValueValidator(MAX_INTERVAL_SECONDS)]
 PORT_VALIDATORS = [MinValueValidator(0), MaxValueValidator(65_535)]
+SCOPED = "Must have no scope (%): it has a meaning on one machine only."
 
 
 def port_error(plugin_id: str, port: int) -> str:

@@ -8,8 +8,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import ValidationError
 from django.db import DataError, models
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 if TYPE_CHECKING:  # unfold has no types; its classes are Django's with another look
     from django.contrib.admin import ModelAdmin as LookedModelAdmin
@@ -41,7 +40,9 @@ class ModelAdmin(LookedModelAdmin[Row]):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ChangeList
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Row]) -> HttpResponseBase | None:
+    def response_action(  # type: ignore[override]  # the stubs are of a later Django
+        self, request: HttpRequest, queryset: QuerySet[Row]
+    ) -> HttpResponse | None:
         try:
             for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.to_python(text)

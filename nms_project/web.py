@@ -66,6 +66,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             conn.sock = ImpatientSocket(fileno=conn.sock.detach())
         super().enqueue_req(conn)
 
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """What is larger than most bodies may be is likely refused unread, and what comes after that on its
+        connection is the rest of it: the answer says that the connection ends.
+        """
+        announced = dict(req.headers).get("CONTENT-LENGTH", "0")
+        if announced.isdecimal() and int(announced[-20:]) > settings.NMS_MAX_BODY_BYTES:
+            req.force_close()
+        return super().handle_request(req, conn)
+
     def handle(self, conn: Any) -> Any:
         """In a thread: reads a request, answers it."""
         conn.sock.read_until = time.monotonic() + settings.NMS_REQUEST_TIMEOUT_SECONDS

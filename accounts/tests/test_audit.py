@@ -16,6 +16,7 @@ from accounts.models import AuditEntry
 from accounts.tokens import token_make
 from devices.models import CredentialProfile, Device
 from devices.services import device_create, device_take_off
+from polling.models import ParkedMessage
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +108,31 @@ def test_who_started_a_discovery(api: APIClient, icmp_credential: CredentialProf
     run = api.post(f"/api/v1/discovery_profiles/{profile['id']}/run").json()
     entry = newest(object_type="discovery run")
     assert (entry.actor, entry.action, entry.object_id) == ("operator", "create", str(run["run_id"]))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_logging_out_everywhere_is_seen(api: APIClient, user: Any, times: int) -> None:
+    for _ in range(times):
+        assert api.post("/api/v1/auth/logout_everywhere").status_code == 204
+    entry = newest()
+    assert (entry.actor, entry.object_type, entry.object_name) == (
+        "operator",
+        "sessions of a user",
+        str(user.pk),
+    )
+    assert entry.after["epoch"] == times
+
+
+def test_saved_views_and_parked_messages_are_seen(client: Client, django_user_model: Any) -> None:
+    client.force_login(django_user_model.objects.create_superuser("root"))
+    client.post("/admin/devices/device/views/", {"name": "Down", "query": "problem=down", "is_shared": "on"})
+    entry = newest()
+    assert (entry.actor, entry.object_type, entry.after["is_shared"]) == ("root", "saved view", True)
+    parked = ParkedMessage.objects.create(task_id="t", body={"large": "sample"})
+    client.post(f"/admin/polling/parkedmessage/{parked.pk}/delete/", {"post": "yes"})
+    entry = newest()
+    assert (entry.action, entry.object_type, entry.object_name) == ("delete", "parked message", "t")
+    assert "sample" not in str(entry.before)
 
 
 def test_roles_given_and_taken_are_seen(user: User) -> None:

@@ -11,6 +11,7 @@ from devices.bulk import MAX_DEVICES, Outcome
 from devices.credentials import HIDDEN, payload_encrypted_for, protocol_change_check
 from devices.models import (
     INTERVAL_VALIDATORS,
+    SCOPED,
     CredentialProfile,
     Deletion,
     Device,
@@ -19,7 +20,7 @@ from devices.models import (
     port_error,
 )
 from devices.plugins import plugin_find, plugin_ids
-from nms_project.fields import StrictModelSerializer, TextField, TimeField, time_shown
+from nms_project.fields import StrictModelSerializer, TextField, TimeField, YesOrNoField, time_shown
 from nms_project.filters import ADDRESS_SCHEMA, MAX_ID
 from plugins.registry import Plugin
 
@@ -77,7 +78,7 @@ class AddressField(serializers.IPAddressField):
 
     def to_internal_value(self, data: Any) -> str:
         if isinstance(data, str) and "%" in data:
-            raise serializers.ValidationError("Must have no scope (%): it has a meaning on one machine only.")
+            raise serializers.ValidationError(SCOPED)
         return str(super().to_internal_value(data))
 
 
@@ -275,7 +276,7 @@ class DeviceRowSerializer(serializers.Serializer[Any]):
     plugin_id = TextField(max_length=32, required=False, help_text="Default: the profile's.")
     credential_profile = ProfileNameField(help_text="Its name.")
     polling_interval_seconds = serializers.IntegerField(required=False, validators=INTERVAL_VALIDATORS)
-    should_ping = serializers.BooleanField(required=False)
+    should_ping = YesOrNoField(required=False)
     status = serializers.ChoiceField(
         choices=SETTABLE, required=False, help_text="active: polled from now on. Default: discovered."
     )

@@ -158,7 +158,16 @@ def test_a_device_is_added_with_its_run_state(
     assert PollState.objects.filter(device__ip_address="10.0.0.1").exists()
 
 
-@pytest.mark.parametrize("fields", [{"plugin_id": "icmp"}, {"port": "0"}, {"polling_interval_seconds": "5"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"plugin_id": "icmp"},
+        {"port": "0"},
+        {"polling_interval_seconds": "5"},
+        {"ip_address": "fe80::2%eth9"},
+        {"ip_address": "%"},
+    ],
+)
 def test_a_device_that_cannot_work_is_refused(
     admin_client: Client, winrm_credential: CredentialProfile, fields: dict[str, str]
 ) -> None:

@@ -42,6 +42,14 @@ nobody,10.0.0.3,,,Unknown,5,,
 """
 
 
+def test_a_number_is_no_yes(api: APIClient, winrm_credential: CredentialProfile) -> None:
+    """As where one device is made."""
+    row = {"ip_address": "10.0.0.1", "credential_profile": "Windows"}
+    answer = post(api, [{**row, "should_ping": 1}, {**row, "should_ping": True}])
+    assert outcomes(answer) == ["failed", "created"]
+    assert list(answer.json()["rows"][0]["errors"]) == ["should_ping"]
+
+
 def test_each_row_has_its_report(api: APIClient, winrm_credential: CredentialProfile) -> None:
     answer = post(api, TABLE)
     assert outcomes(answer) == ["created", "created", "failed", "failed", "exists"]

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 
 from rest_framework import serializers
@@ -10,7 +11,8 @@ from metrics.api.serializers import MAX_PATHS, PathField, PlannedSerializer, Ran
 from nms_project.fields import TextField
 from polling.models import Verdict, VerdictKind
 
-HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]+")
+# RFC 1123, section 2.1, with the underscores that Windows allows; an IPv4 address is one, too.
+HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 class CredentialTestSerializer(serializers.Serializer[Any]):
@@ -20,9 +22,16 @@ class CredentialTestSerializer(serializers.Serializer[Any]):
     port = serializers.IntegerField(min_value=1, max_value=65_535, required=False)
 
     def validate_target(self, value: str) -> str:
-        if not HOST.fullmatch(value):
+        if not HOST_NAME.fullmatch(value) and not _is_ipv6(value):
             raise serializers.ValidationError("Must be one address or one host name.")
         return value
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return IPv6Address(text).scope_id is None
+    except AddressValueError:
+        return False
 
 
 class CredentialTestedSerializer(serializers.Serializer[Any]):

@@ -16,6 +16,7 @@ PLUGIN = PLUGINS["winrm"]
 PASSWORD = "s3cret-of-the-simulator"
 PORT = 5985
 TLS_PORT = 5986
+TIMEOUT = 30.0  # seconds: other tests keep the machine busy
 
 
 def network(offset: int) -> str:
@@ -23,7 +24,7 @@ def network(offset: int) -> str:
 
 
 def task(
-    target: str, *, timeout: float = 8, port: int = PORT, name: str = "", **credentials: Any
+    target: str, *, timeout: float = TIMEOUT, port: int = PORT, name: str = "", **credentials: Any
 ) -> dict[str, Any]:
     """`name` is the request id where one target has several tasks."""
     return {
@@ -40,7 +41,7 @@ def winrm_batch(tasks: Sequence[Any], *arguments: str) -> dict[str, dict[str, An
 
 
 def poll_all(
-    runner: StreamRunner, addresses: Sequence[str], *, timeout: float = 8, **credentials: Any
+    runner: StreamRunner, addresses: Sequence[str], *, timeout: float = TIMEOUT, **credentials: Any
 ) -> list[Any]:
     """One poll of each, in stream mode; the results as they came."""
     secret = {"username": "monitor", "password": PASSWORD, **credentials}
