@@ -88,41 +88,40 @@ def address_key(ip_address: str, port: int) -> AddressKey:
     return ip_address_of(ip_address), port
 
 
-@transaction.atomic
 def devices_add(devices: Sequence[Device], now: datetime) -> dict[AddressKey, tuple[int, bool]]:
     """{address_key: (device id, created)}. What is there already keeps all its settings: two callers that add
     the same host at once make one device, and the second sees the first's row. Raises Conflict when somebody
     goes on deleting them meanwhile.
     """
+    wanted = {address_key(device.ip_address, device.port): device for device in reversed(devices)}
     # One order for everybody, so that two callers wait for each other instead of dead-locking.
-    left = sorted(devices, key=lambda device: (str(device.ip_address), device.port))
-    found: dict[AddressKey, tuple[int, bool]] = {}
-    for _ in range(ADDING_ATTEMPTS):
-        found |= _add_missing(left, now)
-        # One that was there when ours was to be added may be deleted before it is read.
-        left = [device for device in left if address_key(device.ip_address, device.port) not in found]
-        if not left:
-            return found
-    raise Conflict(f"The device at {left[0].ip_address} is being deleted. Nothing was done; try again.")
+    ordered = sorted(wanted.items(), key=lambda item: (str(item[0][0]), item[0][1]))
+    with transaction.atomic():
+        for _ in range(ADDING_ATTEMPTS):
+            # One that was there when ours was to be added may be deleted before it is read. All is done again
+            # then, without the locks of the first time, so that the order stays one.
+            with transaction.atomic():
+                found = _add_missing(ordered, now)
+                if len(found) == len(ordered):
+                    return found
+                transaction.set_rollback(True)
+    raise Conflict("Some of these devices are being deleted. Nothing was done; try again.")
 
 
-def _add_missing(ordered: Sequence[Device], now: datetime) -> dict[AddressKey, tuple[int, bool]]:
-    Device.objects.bulk_create(ordered, ignore_conflicts=True, batch_size=ADDED_AT_A_TIME)
+def _add_missing(
+    ordered: Sequence[tuple[AddressKey, Device]], now: datetime
+) -> dict[AddressKey, tuple[int, bool]]:
+    """As `devices_add`; without those that were deleted between two statements."""
     found: dict[AddressKey, tuple[int, bool]] = {}
     for start in range(0, len(ordered), ADDED_AT_A_TIME):
-        part = ordered[start : start + ADDED_AT_A_TIME]
-        wanted = {address_key(device.ip_address, device.port) for device in part}
-        rows = Device.objects.filter(ip_address__in={str(address) for address, _ in wanted})
-        here = [
-            row
-            for row in rows.select_related("poll_state")
-            if address_key(row.ip_address, row.port) in wanted
-        ]
-        created = [device for device in here if not hasattr(device, "poll_state")]
+        part = dict(ordered[start : start + ADDED_AT_A_TIME])
+        Device.objects.bulk_create(part.values(), ignore_conflicts=True)
+        rows = Device.objects.filter(ip_address__in={str(address) for address, _ in part})
+        here = {address_key(row.ip_address, row.port): row for row in rows.select_related("poll_state")}
+        created = [row for key, row in here.items() if key in part and not hasattr(row, "poll_state")]
         _enter(created, now)
-        created_ids = {device.pk for device in created}
-        for device in here:
-            found[address_key(device.ip_address, device.port)] = (device.pk, device.pk in created_ids)
+        new_ids = {row.pk for row in created}
+        found |= {key: (row.pk, row.pk in new_ids) for key, row in here.items() if key in part}
     return found
 
 

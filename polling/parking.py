@@ -37,8 +37,10 @@ def kills_counted(task_id: str) -> Iterator[int]:
         yield deaths
     finally:
         with suppress(redis.RedisError):
-            if redis_client().decr(_key(task_id)) <= 0:
-                redis_client().delete(_key(task_id))  # or one would be left of every message
+            if deaths > 0:
+                redis_client().decr(_key(task_id))
+            else:
+                redis_client().delete(_key(task_id))
 
 
 def message_park(task_id: str, body: Any) -> None:
