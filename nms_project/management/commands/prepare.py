@@ -8,10 +8,13 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from nms_project.checks import SETTINGS
+
 DEFAULT_USERNAME = "admin"
 
 
 class Command(BaseCommand):
+    requires_system_checks = (SETTINGS,)  # no others: as each worker
     help = "Migrates, makes partitions ahead, and creates the first administrator where there is no user yet."
 
     def handle(self, *args: Any, **options: Any) -> None:
