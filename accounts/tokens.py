@@ -5,6 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.utils import timezone
 
@@ -12,6 +13,15 @@ from accounts.models import ApiToken
 
 PREFIX = "nms_"  # so that scanners of source code find one that was committed
 USED_RESOLUTION = timedelta(minutes=1)  # a busy client does not write a row with each request
+TOKEN_FIELDS = ("id", "name", "scope", "created_at", "expires_at", "last_used_at", "revoked_at")
+# As SQL: each request of the API asks, and making this of a queryset took a sixth of its time.
+OWNER = """
+SELECT auth_user.*, token.id AS token_id, token.name AS token_name, token.scope AS token_scope,
+       token.created_at AS token_created_at, token.expires_at AS token_expires_at,
+       token.last_used_at AS token_last_used_at, token.revoked_at AS token_revoked_at
+FROM accounts_apitoken AS token JOIN auth_user ON auth_user.id = token.user_id
+WHERE token.digest = %s AND auth_user.is_active
+"""
 
 
 def token_make(*, user: Any, name: str, scope: str, expires_at: datetime) -> tuple[ApiToken, str]:
@@ -26,11 +36,12 @@ def token_make(*, user: Any, name: str, scope: str, expires_at: datetime) -> tup
 def token_find(text: str) -> ApiToken | None:
     """The valid token of an active user; notes that it is used."""
     now = timezone.now()
-    try:
-        token = ApiToken.objects.select_related("user").get(digest=_digest(text))
-    except ApiToken.DoesNotExist:
+    users = get_user_model()._default_manager.raw(OWNER, [_digest(text)])
+    user: Any = next(iter(users), None)
+    if user is None:
         return None
-    if not token.is_valid(now) or not token.user.is_active:
+    token = ApiToken(user=user, **{name: getattr(user, f"token_{name}") for name in TOKEN_FIELDS})
+    if not token.is_valid(now):
         return None
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_RESOLUTION)
     if token.last_used_at is None or token.last_used_at < now - USED_RESOLUTION:
