@@ -165,7 +165,7 @@ def test_closing_ends_a_batch_under_way(make_plugin: PluginMaker) -> None:
     started = time.monotonic()
     with pytest.raises(RunnerClosed):
         list(runner.run(tasks(timeout=60), start_within_seconds=5))
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_waiting_for_a_process_that_another_thread_has_just_reaped() -> None:

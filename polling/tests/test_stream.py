@@ -178,7 +178,7 @@ def test_closing_ends_the_process_and_those_who_wait(make_plugin: PluginMaker, s
     started = time.monotonic()
     with pytest.raises(RunnerClosed):
         run(runner, [task("a", timeout=60)])
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_eof_is_enough_for_a_good_plugin(make_plugin: PluginMaker, start: Start, tmp_path: Path) -> None:

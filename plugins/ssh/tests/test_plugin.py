@@ -29,7 +29,7 @@ def address(number: int) -> str:
 
 
 def task(
-    target: str, *, name: str = "", timeout: float = 8, remembered: Any = None, **secret: Any
+    target: str, *, name: str = "", timeout: float = 30, remembered: Any = None, **secret: Any
 ) -> dict[str, Any]:
     return {
         "request_id": name or target,
@@ -63,7 +63,7 @@ def polls(
 ) -> list[Any]:
     credentials = {"username": USER, "host_key_policy": FIRST_USE, "private_key": server.key, **secret}
     tasks = [
-        Task(str(number), server.address, PORT, credentials, 8, remembered=remembered or {})
+        Task(str(number), server.address, PORT, credentials, 30, remembered=remembered or {})
         for number in range(count)
     ]
     return [result for results in runner.run(tasks, start_within_seconds=5) for result in results]

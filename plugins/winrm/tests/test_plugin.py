@@ -121,10 +121,10 @@ def test_a_task_that_lacks_something_fails_alone(simulator: Simulator) -> None:
 def test_the_deadline_holds_against_a_hanging_host_and_delays_no_other(simulator: Simulator) -> None:
     hanging, dripping, *others = simulator.config.addresses()[:8]
     simulator.set_faults({hanging: Fault.HANG, dripping: Fault.DRIP})
-    results = winrm_batch([task(address, timeout=3) for address in (hanging, dripping, *others)])
+    results = winrm_batch([task(address, timeout=8) for address in (hanging, dripping, *others)])
     for address in (hanging, dripping):
         assert results[address]["error_code"] == "timeout"
-        assert 2_900 <= results[address]["duration_ms"] <= 4_000
+        assert 7_900 <= results[address]["duration_ms"] <= 10_000
     for address in others:
         assert results[address]["success"]
-        assert results[address]["duration_ms"] < 2_900
+        assert results[address]["duration_ms"] < 7_900
