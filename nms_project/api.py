@@ -12,7 +12,7 @@ from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
 from psycopg.errors import QueryCanceled
 from rest_framework import exceptions
-from rest_framework.pagination import PageNumberPagination
+from rest_framework.pagination import BasePagination, PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import APIRootView, DefaultRouter
@@ -184,25 +184,32 @@ class QuickPaginator(Paginator[Any]):
         return rows.filter(pk__in=found.values("pk"))
 
 
-class PageNumbers(PageNumberPagination):
-    django_paginator_class = QuickPaginator
-    page_size_query_param = "page_size"
-    max_page_size = 1_000
+class CheckedPageSize(BasePagination):
+    """`page_size` from 1 on. DRF's classes take what is no number for "not given"."""
+
+    page_size_query_param: str | None = "page_size"
+    max_page_size: int | None = 1_000
 
     def get_page_size(self, request: Request) -> int | None:
-        """DRF's takes what is no number for "not given"."""
-        sent = request.query_params.get(self.page_size_query_param)
+        sent = request.query_params.get("page_size")
         if sent and not (sent.isascii() and sent.isdecimal() and sent.strip("0")):
             message = "Must be a whole number from 1 on."
-            raise exceptions.ValidationError({self.page_size_query_param: [message]})
-        is_huge = sent is not None and len(sent.lstrip("0")) > 9
-        return self.max_page_size if is_huge else super().get_page_size(request)
+            raise exceptions.ValidationError({"page_size": [message]})
+        if sent is not None and len(sent.lstrip("0")) > 9:
+            return self.max_page_size
+        size: int | None = super().get_page_size(request)  # type: ignore[misc]  # the class beside has it
+        return size
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        return [
-            {**parameter, "schema": {**parameter["schema"], "minimum": 1}}
-            for parameter in super().get_schema_operation_parameters(view)
-        ]
+        parameters = super().get_schema_operation_parameters(view)
+        for parameter in parameters:
+            if parameter["schema"]["type"] == "integer":
+                parameter["schema"] = {**parameter["schema"], "minimum": 1}
+        return parameters
+
+
+class PageNumbers(CheckedPageSize, PageNumberPagination):
+    django_paginator_class = QuickPaginator
 
 
 class RootView(APIRootView):

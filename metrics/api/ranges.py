@@ -16,6 +16,7 @@ from devices.services import database_now
 from metrics.api.serializers import MAX_POINTS, RangeSerializer
 from metrics.levels import Plan, plan_series, step_automatic
 from metrics.rollups import Ladder
+from nms_project.api import CheckedPageSize
 
 Row = TypeVar("Row", bound=Model)
 
@@ -48,13 +49,11 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
     }
 
 
-class SlotPages(CursorPagination):
+class SlotPages(CheckedPageSize, CursorPagination):
     """Newest first by the due time, so that pages stay what they are while new rows come in."""
 
     ordering = "-due_at"
     page_size = 100
-    page_size_query_param = "page_size"
-    max_page_size = 1_000
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """Beyond what DRF checks: the position goes into the statement as a time."""

@@ -149,6 +149,9 @@ def test_whole_documents_by_cursor(api: APIClient, samples: Device, now: datetim
     assert [row["data"]["cpu"]["total"] for row in api.get(first["next"]).json()["results"]] == [2, 3]
     assert api.get(url, {"start": "x"}).status_code == 400
     assert len(api.get(f"{url}?page_size=1000&start=2026-01-01T00:00:00Z").json()["results"]) == 200
+    for size in ("false", "0", "-1", "1.5"):
+        answer = api.get(url, {"page_size": size})
+        assert (answer.status_code, list(answer.json()["error"]["fields"])) == (400, ["page_size"])
     assert api.get("/api/v1/devices/999999/samples").status_code == 404
 
 
