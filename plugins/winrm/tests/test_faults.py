@@ -11,7 +11,7 @@ from plugins.winrm.simulator.certificate import Certificate
 from plugins.winrm.simulator.client import Simulator
 from plugins.winrm.simulator.config import FleetConfig
 from plugins.winrm.simulator.host import Fault
-from plugins.winrm.tests.conftest import PASSWORD, PORT, TLS_PORT, network, task, winrm_batch
+from plugins.winrm.tests.conftest import PASSWORD, PORT, TIMEOUT, TLS_PORT, network, task, winrm_batch
 
 pytestmark = pytest.mark.slow
 Cell = tuple[str, str]  # (error_code, words of the message), or ("", "") for success
@@ -65,7 +65,11 @@ def check_row(simulator: Simulator, way: str, port: int, **credentials: Any) -> 
     addresses = dict(zip(Fault, simulator.config.addresses(), strict=False))
     assert len(addresses) == len(Fault)
     simulator.set_faults({address: fault for fault, address in addresses.items()})
-    tasks = [task(address, timeout=6, port=port, **credentials) for address in addresses.values()]
+    tasks = []
+    for fault, address in addresses.items():
+        code, _ = expected(way, fault)
+        timeout = 6 if code == "timeout" else TIMEOUT
+        tasks.append(task(address, timeout=timeout, port=port, **credentials))
     results = winrm_batch(tasks)
     for fault, address in addresses.items():
         code, words = expected(way, fault)

@@ -49,7 +49,7 @@ def host(number: int, answer: Any) -> Iterator[list[http.server.BaseHTTPRequestH
 
 def poll(number: int, **credentials: Any) -> dict[str, Any]:
     target = address(number)
-    return winrm_batch([task(target, port=PORT, timeout=4, **credentials)])[target]
+    return winrm_batch([task(target, port=PORT, timeout=10, **credentials)])[target]
 
 
 def refuse(handler: Any) -> None:
