@@ -96,15 +96,14 @@ def devices_add(devices: Sequence[Device], now: datetime) -> dict[AddressKey, tu
     wanted = {address_key(device.ip_address, device.port): device for device in reversed(devices)}
     # One order for everybody, so that two callers wait for each other instead of dead-locking.
     ordered = sorted(wanted.items(), key=lambda item: (str(item[0][0]), item[0][1]))
-    with transaction.atomic():
-        for _ in range(ADDING_ATTEMPTS):
-            # One that was there when ours was to be added may be deleted before it is read. All is done again
-            # then, without the locks of the first time, so that the order stays one.
-            with transaction.atomic():
-                found = _add_missing(ordered, now)
-                if len(found) == len(ordered):
-                    return found
-                transaction.set_rollback(True)
+    for _ in range(ADDING_ATTEMPTS):
+        # One that was there when ours was to be added may be deleted before it is read. All is done again
+        # then, without the locks of the first time, so that the order stays one.
+        with transaction.atomic():
+            found = _add_missing(ordered, now)
+            if len(found) == len(ordered):
+                return found
+            transaction.set_rollback(True)
     raise Conflict("Some of these devices are being deleted. Nothing was done; try again.")
 
 

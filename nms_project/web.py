@@ -70,8 +70,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """What is larger than most bodies may be is likely refused unread, and what comes after that on its
         connection is the rest of it: the answer says that the connection ends.
         """
-        announced = dict(req.headers).get("CONTENT-LENGTH", "0")
-        if announced.isdecimal() and int(announced[-20:]) > settings.NMS_MAX_BODY_BYTES:
+        announced = dict(req.headers).get("CONTENT-LENGTH", 0)  # a number, or gunicorn had refused it
+        if int(announced) > settings.NMS_MAX_BODY_BYTES:
             req.force_close()
         return super().handle_request(req, conn)
 
