@@ -3,6 +3,8 @@ trailing slash.
 """
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation
@@ -167,8 +169,12 @@ def outage_response(exception: BaseException) -> JsonResponse:
 
 class QuickPaginator(Paginator[Any]):
     """Reads the first page before it counts: one that is not full needs no second search for its count. Rows
-    are found by their keys alone, which an index has; what is joined to them is read for the page's own.
+    are found and counted by themselves, as an index has them; `read` joins what is shown to the page's own.
     """
+
+    def __init__(self, *args: Any, read: Callable[[Any], Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.read = read
 
     def page(self, number: int | str) -> Page[Any]:
         if str(number) != "1":
@@ -181,7 +187,7 @@ class QuickPaginator(Paginator[Any]):
 
     def _whole(self, found: Any) -> Any:
         rows: Any = self.object_list
-        return rows.filter(pk__in=found.values("pk"))
+        return self.read(rows.filter(pk__in=found.values("pk")))
 
 
 class CheckedPageSize(BasePagination):
@@ -209,7 +215,12 @@ class CheckedPageSize(BasePagination):
 
 
 class PageNumbers(CheckedPageSize, PageNumberPagination):
-    django_paginator_class = QuickPaginator
+    """A view's `rows_listed`, where it has one, makes of a page's queryset the rows for the serializer."""
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
+        read = getattr(view, "rows_listed", lambda rows: rows)
+        self.django_paginator_class = partial(QuickPaginator, read=read)  # type: ignore[assignment]  # DRF calls it
+        return super().paginate_queryset(queryset, request, view)
 
 
 class RootView(APIRootView):

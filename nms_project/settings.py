@@ -95,7 +95,7 @@ NMS_ALLOW_UNREADABLE_SECRETS = env.boolean("NMS_ALLOW_UNREADABLE_SECRETS", False
 NMS_BIND = env.text("BIND", "127.0.0.1")
 NMS_PORT = env.integer("PORT", 8000, low=1, high=65_535)
 NMS_DEMO_WINRM_PORT = env.integer("NMS_DEMO_WINRM_PORT", 5985, low=1, high=65_535)
-NMS_WEB_PROCESSES = env.integer("NMS_WEB_PROCESSES", 2, low=1, high=64)
+NMS_WEB_PROCESSES = env.integer("NMS_WEB_PROCESSES", 4, low=1, high=64)
 NMS_REQUEST_TIMEOUT_SECONDS = env.integer("NMS_REQUEST_TIMEOUT_SECONDS", 30, low=1, high=600)
 NMS_WEB_THREADS = env.integer("NMS_WEB_THREADS", 8, low=1, high=256)
 DEBUG = env.boolean("NMS_DEBUG", False)

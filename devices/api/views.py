@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -26,6 +25,7 @@ from devices.api.serializers import (
     PluginSerializer,
     ProvisionedSerializer,
     ProvisionSerializer,
+    rows_listed,
 )
 from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
@@ -41,12 +41,6 @@ from nms_project.filters import (
 )
 from nms_project.transfer.api import TableViews, table_schema
 
-# To make Python's times of all columns takes longer than to read them.
-NOT_LISTED = (
-    "search_text",
-    "has_failed",
-    *(f"poll_state__{name}" for name in ("last_due_at", "lease_due_at", "leased_until", "newest_sample_at")),
-)
 DEVICE_TABLE, CREDENTIAL_TABLE = DeviceTable(), CredentialTable()
 
 
@@ -128,6 +122,7 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
     table = DEVICE_TABLE
 
     queryset = Device.objects.select_related("poll_state")
+    rows_listed = staticmethod(rows_listed)
     serializer_class = DeviceSerializer
     filterset_class = DeviceFilter
     filter_backends = (FilterBackend, DeviceSearchFilter, WholeOrderingFilter)
@@ -143,10 +138,6 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
         "export_table": "devices.view_device",
         "import_table": "devices.add_device",
     }
-
-    def get_queryset(self) -> QuerySet[Device]:
-        devices: QuerySet[Device] = super().get_queryset()
-        return devices.defer(*NOT_LISTED) if self.action == "list" else devices
 
     def perform_destroy(self, instance: Device) -> None:
         if not services.device_delete(device_id=instance.pk):
