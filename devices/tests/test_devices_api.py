@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from devices.api.serializers import DeviceSerializer
@@ -159,6 +161,7 @@ def test_every_change_of_status_is_noted(api: APIClient, device: Device) -> None
 
 
 def test_a_device_is_shown_as_its_fields_say(api: APIClient, device: Device) -> None:
+    PollState.objects.filter(device=device).update(last_polled_at=database_now(), last_verdict="timeout")
     device.refresh_from_db()
     serializer = DeviceSerializer(device)
     by_field = super(DeviceSerializer, serializer).to_representation(device)
@@ -184,6 +187,14 @@ def test_list_has_a_constant_number_of_queries(
         5,
     ]
     assert api.get(URL, {"page": 3, "page_size": 15}).status_code == 404
+
+
+def test_devices_are_counted_without_what_is_shown_of_them(api: APIClient, device: Device) -> None:
+    """A join, though PostgreSQL leaves it out, keeps it from the indexes that are fastest to count."""
+    with CaptureQueriesContext(connection) as queries:
+        assert api.get(URL, {"page_size": "1", "page": "last"}).json()["count"] == 1
+    (count,) = (query["sql"] for query in queries if "COUNT" in query["sql"])
+    assert "JOIN" not in count
 
 
 def test_filter_search_and_order(api: APIClient, device: Device, ping_device: Device) -> None:
