@@ -3,8 +3,6 @@ trailing slash.
 """
 
 import logging
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, SuspiciousOperation
@@ -172,9 +170,9 @@ class QuickPaginator(Paginator[Any]):
     are found and counted by themselves, as an index has them; `read` joins what is shown to the page's own.
     """
 
-    def __init__(self, *args: Any, read: Callable[[Any], Any], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.read = read
+    def read(self, rows: Any) -> Any:
+        """What the serializer takes of a page's queryset."""
+        return rows
 
     def page(self, number: int | str) -> Page[Any]:
         if str(number) != "1":
@@ -215,12 +213,7 @@ class CheckedPageSize(BasePagination):
 
 
 class PageNumbers(CheckedPageSize, PageNumberPagination):
-    """A view's `rows_listed`, where it has one, makes of a page's queryset the rows for the serializer."""
-
-    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
-        read = getattr(view, "rows_listed", lambda rows: rows)
-        self.django_paginator_class = partial(QuickPaginator, read=read)  # type: ignore[assignment]  # DRF calls it
-        return super().paginate_queryset(queryset, request, view)
+    django_paginator_class: type[QuickPaginator] = QuickPaginator
 
 
 class RootView(APIRootView):

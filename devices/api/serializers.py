@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 from django.apps import apps
-from django.db.models import F, QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -135,7 +134,7 @@ class DeviceSerializer(StrictModelSerializer[Device]):
         """Written out: DRF looks up for each device how to show each of its fields, a fifth of a list's time.
         `error` is shown as a status, though nobody can set it.
 
-        `instance` is a device, or one of `rows_listed`.
+        `instance` is a device, or a row of views.DevicePaginator.
         """
         state = getattr(instance, "poll_state", None) if isinstance(instance, Device) else instance
         return {
@@ -196,12 +195,6 @@ class DeviceSerializer(StrictModelSerializer[Device]):
             raise serializers.ValidationError({"plugin_id": [message]})
         if "port" in attrs:
             port_check(plugin_id, attrs["port"])
-
-
-def rows_listed(devices: QuerySet[Device]) -> QuerySet[Any]:
-    """What DeviceSerializer shows of each, as plain rows: to make two models of each takes twice the time."""
-    state = {name: F(f"poll_state__{name}") for name in ("last_polled_at", "last_verdict", "next_poll_at")}
-    return devices.annotate(**state).values_list(*DeviceSerializer.Meta.fields, named=True)
 
 
 def port_check(plugin_id: str, port: int) -> None:

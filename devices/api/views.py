@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django.db.models import F
 from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -25,12 +26,12 @@ from devices.api.serializers import (
     PluginSerializer,
     ProvisionedSerializer,
     ProvisionSerializer,
-    rows_listed,
 )
 from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from devices.search import DeviceSearchFilter
 from devices.transfer import CredentialTable, DeviceTable
+from nms_project.api import PageNumbers, QuickPaginator
 from nms_project.filters import (
     AddressFilter,
     FilterBackend,
@@ -115,6 +116,20 @@ class DeviceFilter(filters.FilterSet):
         fields = ("status", "plugin_id")
 
 
+class DevicePaginator(QuickPaginator):
+    """Reads plain rows: to make two models of each device takes twice the time."""
+
+    def read(self, rows: Any) -> Any:
+        state = {
+            name: F(f"poll_state__{name}") for name in ("last_polled_at", "last_verdict", "next_poll_at")
+        }
+        return rows.annotate(**state).values_list(*DeviceSerializer.Meta.fields, named=True)
+
+
+class DevicePages(PageNumbers):
+    django_paginator_class = DevicePaginator
+
+
 @table_schema(DEVICE_TABLE, DeviceRowSerializer)
 class DeviceViewSet(TableViews, ModelViewSet[Device]):
     """Monitored hosts."""
@@ -122,7 +137,7 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
     table = DEVICE_TABLE
 
     queryset = Device.objects.select_related("poll_state")
-    rows_listed = staticmethod(rows_listed)
+    pagination_class = DevicePages
     serializer_class = DeviceSerializer
     filterset_class = DeviceFilter
     filter_backends = (FilterBackend, DeviceSearchFilter, WholeOrderingFilter)
