@@ -77,23 +77,24 @@ def devices_register(*, found: Sequence[Found], **common: Any) -> dict[str, tupl
         for host in found
     ]
     added = devices_add(devices, now)
-    return {host.ip_address: added[address_key(host.ip_address, common["port"])] for host in found}
+    return {host.ip_address: outcome for host, outcome in zip(found, added, strict=True)}
 
 
 AddressKey = tuple[IPv4Address | IPv6Address, int]
 
 
-def address_key(ip_address: str, port: int) -> AddressKey:
+def _address_key(device: Device) -> AddressKey:
     """What makes a device one, however its address is spelt."""
-    return ip_address_of(ip_address), port
+    return ip_address_of(device.ip_address), device.port
 
 
-def devices_add(devices: Sequence[Device], now: datetime) -> dict[AddressKey, tuple[int, bool]]:
-    """{address_key: (device id, created)}. What is there already keeps all its settings: two callers that add
-    the same host at once make one device, and the second sees the first's row. Raises Conflict when somebody
-    goes on deleting them meanwhile.
+def devices_add(devices: Sequence[Device], now: datetime) -> list[tuple[int, bool]]:
+    """(device id, created) of each; the second of one address is not created. What is there already keeps all
+    its settings: two callers that add the same host at once make one device, and the second sees the first's
+    row. Raises Conflict when somebody goes on deleting them meanwhile.
     """
-    wanted = {address_key(device.ip_address, device.port): device for device in reversed(devices)}
+    keys = [_address_key(device) for device in devices]
+    wanted = dict(zip(reversed(keys), reversed(devices), strict=True))  # the first of each
     # One order for everybody, so that two callers wait for each other instead of dead-locking.
     ordered = sorted(wanted.items(), key=lambda item: (str(item[0][0]), item[0][1]))
     for _ in range(ADDING_ATTEMPTS):
@@ -102,21 +103,28 @@ def devices_add(devices: Sequence[Device], now: datetime) -> dict[AddressKey, tu
         with transaction.atomic():
             found = _add_missing(ordered, now)
             if len(found) == len(ordered):
-                return found
+                return [_first_alone(found, key) for key in keys]
             transaction.set_rollback(True)
     raise Conflict("Some of these devices are being deleted. Nothing was done; try again.")
+
+
+def _first_alone(found: dict[AddressKey, tuple[int, bool]], key: AddressKey) -> tuple[int, bool]:
+    """What is found of the key; the next to ask is told that it was there."""
+    outcome = found[key]
+    found[key] = outcome[0], False
+    return outcome
 
 
 def _add_missing(
     ordered: Sequence[tuple[AddressKey, Device]], now: datetime
 ) -> dict[AddressKey, tuple[int, bool]]:
-    """As `devices_add`; without those that were deleted between two statements."""
+    """{_address_key: (device id, created)}, without those that were deleted between two statements."""
     found: dict[AddressKey, tuple[int, bool]] = {}
     for start in range(0, len(ordered), ADDED_AT_A_TIME):
         part = dict(ordered[start : start + ADDED_AT_A_TIME])
         Device.objects.bulk_create(part.values(), ignore_conflicts=True)
         rows = Device.objects.filter(ip_address__in={str(address) for address, _ in part})
-        here = {address_key(row.ip_address, row.port): row for row in rows.select_related("poll_state")}
+        here = {_address_key(row): row for row in rows.select_related("poll_state")}
         created = [row for key, row in here.items() if key in part and not hasattr(row, "poll_state")]
         _enter(created, now)
         new_ids = {row.pk for row in created}

@@ -1,13 +1,13 @@
 """The tables of devices and of credential profiles."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 
 from devices.api.serializers import CredentialRowSerializer, DeviceRowSerializer
 from devices.models import CredentialProfile, Device, DeviceStatus
-from devices.services import address_key, database_now, devices_add
+from devices.services import database_now, devices_add
 from nms_project.transfer.table import Table, add_by_name
 
 
@@ -28,16 +28,10 @@ class DeviceTable(Table[Device]):
         profiles = {profile.name: profile for profile in CredentialProfile.objects.all()}
         return DeviceRowSerializer(context={"profiles": profiles})
 
-    def add(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[int, bool]]:
+    def add(self, rows: Sequence[dict[str, Any]]) -> Iterable[tuple[int, bool]]:
         now = database_now()
         devices = [Device(status_since=now, status_reason="imported", **fields) for fields in rows]
-        added = devices_add(devices, now)
-        seen = set()
-        for device in devices:
-            key = address_key(device.ip_address, device.port)
-            pk, is_new = added[key]
-            yield pk, is_new and key not in seen
-            seen.add(key)
+        return devices_add(devices, now)
 
     def related(self, rows: QuerySet[Device]) -> QuerySet[Device]:
         return rows.select_related(None).select_related("credential_profile")
