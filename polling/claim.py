@@ -34,7 +34,8 @@ class Claimed:
 # moved: without a lease, or with one that ran out, the new slot is leased; a live lease stays as it is.
 # ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`.
 #         A slot that has its answer already keeps it.
-# gap: the skipped slots, one row for each device and month of theirs.
+# gap: the skipped slots, one row for each device and month of theirs. A trigger notes those of a device whose
+#      next slot is moved by something else: polling_note_skipped.
 # late: hours of the ledger that were rolled up before we wrote into them.
 #
 # Each join says its ids twice, the second time as an array: that keeps the planner at the primary key. Left
@@ -81,18 +82,9 @@ WITH due AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), gap AS (
     INSERT INTO polling_gap (device_id, first_at, slots, interval_seconds)
-    SELECT device_id, next_poll_at + first * step, past - first, interval_seconds
-    FROM slot CROSS JOIN LATERAL generate_series(
-        date_trunc('month', next_poll_at, 'UTC'), next_poll_at + (skipped - 1) * step,
-        interval '1 month', 'UTC'
-    ) AS month CROSS JOIN LATERAL (SELECT
-        greatest(0, ceil(extract(epoch FROM month - next_poll_at) / interval_seconds))::int AS first,
-        least(skipped, ceil(
-            extract(epoch FROM date_trunc('month', month + interval '32 days', 'UTC') - next_poll_at)
-            / interval_seconds
-        ))::int AS past
-    ) AS within
-    WHERE skipped > 0 AND past > first
+    SELECT device_id, part.first_at, part.slots, interval_seconds
+    FROM slot CROSS JOIN LATERAL polling_gap_parts(next_poll_at, skipped, interval_seconds) AS part
+    WHERE skipped > 0
     ON CONFLICT DO NOTHING
 ), late AS (
     INSERT INTO metrics_latemark (level, device_id, start_at)

@@ -1,16 +1,19 @@
 """Rollups of the ledger: what became of each slot, in any order of arrival, and what a stall skipped."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devices.models import Device, PollState
+from devices.models import Device, DeviceStatus, PollState
+from devices.services import database_now, device_provision, device_take_off, device_update
 from metrics.models import LateMark, RollupProgress
+from metrics.rollups import writers_share
 from metrics.tests.helpers import advance
 from polling.availability import availability
 from polling.claim import leases_expire, slots_claim
@@ -205,14 +208,93 @@ def test_slots_that_a_stall_skipped_are_counted_by_their_hours(device: Device) -
     assert [hour.skipped for hour in hours][1:3] == [60, 60]
 
 
-def test_a_stall_is_counted_also_in_hours_that_were_finished_meanwhile(device: Device) -> None:
+def provision(device: Device) -> None:
+    assert device_provision(device_id=device.pk, interval_seconds=None)
+
+
+def provision_slower(device: Device) -> None:
+    assert device_provision(device_id=device.pk, interval_seconds=600)
+
+
+def take_off(device: Device) -> None:
+    assert device_take_off(
+        device_id=device.pk, status=DeviceStatus.INACTIVE, reason="failed", has_failed=True
+    )
+
+
+def switch_off(device: Device) -> None:
+    device_update(device, status=DeviceStatus.INACTIVE)
+
+
+def set_interval(device: Device) -> None:
+    device_update(device, polling_interval_seconds=600)
+
+
+def set_interval_and_activate(device: Device) -> None:
+    device_update(device, polling_interval_seconds=30, status=DeviceStatus.ACTIVE)
+
+
+BY_HAND = [provision, provision_slower, take_off, switch_off, set_interval, set_interval_and_activate]
+
+
+@pytest.mark.parametrize("change", BY_HAND)
+def test_slots_that_were_skipped_before_a_change_are_counted(
+    device: Device, change: Callable[[Device], None]
+) -> None:
+    slots_claim(limit=10, lease_seconds=40)
+    stall(device, seconds=3 * 3_600)
+    first = PollState.objects.get().next_poll_at
+    assert first is not None
+    due = [(database_now() - first) // timedelta(seconds=60)]
+    change(device)
+    due.append((database_now() - first) // timedelta(seconds=60))
+    gap = Gap.objects.get()
+    assert (gap.first_at, gap.interval_seconds) == (first, 60)
+    assert gap.slots in due
+    leases_expire(limit=10)
+    slots_claim(limit=10, lease_seconds=40)
+    assert Gap.objects.get() == gap
+    advance(VERDICTS, database_now() + 2 * HOUR)
+    assert sum(hour.skipped for hour in VerdictRollup1h.objects.all()) == gap.slots
+
+
+@pytest.mark.parametrize("change", BY_HAND)
+@pytest.mark.parametrize("seconds", [0, 85])  # not due, and due for less than an interval
+def test_a_change_in_time_leaves_no_gap(
+    device: Device, seconds: int, change: Callable[[Device], None]
+) -> None:
+    slots_claim(limit=10, lease_seconds=40)
+    PollState.objects.update(next_poll_at=database_now() + timedelta(seconds=50))
+    stall(device, seconds=seconds)
+    change(device)
+    assert not Gap.objects.exists()
+
+
+def test_who_changes_a_device_in_a_stall_shares_the_lock_of_writers(device: Device) -> None:
+    slots_claim(limit=10, lease_seconds=40)
+    stall(device, seconds=3 * 3_600)
+    with transaction.atomic(), connection.cursor() as cursor:
+        provision(device)
+        writers_share(cursor)  # the same lock once more
+        cursor.execute("SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        assert cursor.fetchall() == [("ShareLock",)]
+
+
+def claim(device: Device) -> None:
+    slots_claim(limit=10, lease_seconds=40)
+
+
+@pytest.mark.parametrize("change", [claim, provision, take_off])
+def test_a_stall_is_counted_also_in_hours_that_were_finished_meanwhile(
+    device: Device, change: Callable[[Device], None]
+) -> None:
     slots_claim(limit=10, lease_seconds=40)
     stall(device, seconds=3 * 3_600)
     first = PollState.objects.get().next_poll_at
     assert first is not None
     end = first.replace(minute=0, second=0, microsecond=0) + 2 * HOUR
     sealed_until(end)
-    slots_claim(limit=10, lease_seconds=40)
+    change(device)
     advance(VERDICTS, end)
     hours = VerdictRollup1h.objects.filter(start_at__lt=end)
     assert sum(hour.skipped for hour in hours) == sum(
@@ -227,7 +309,7 @@ def test_a_lost_lease_of_a_finished_hour_is_counted(device: Device) -> None:
     lease = PollState.objects.get().lease_due_at
     assert lease is not None
     sealed_until(lease.replace(minute=0, second=0, microsecond=0) + HOUR)
-    PollState.objects.update(next_poll_at=None)
+    PollState.objects.update(next_poll_at=database_now() + HOUR)
     assert leases_expire(limit=10) == 1
     advance(VERDICTS, lease)
     assert [row.lost for row in VerdictRollup1h.objects.all()] == [1]
