@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from django.conf import settings
@@ -17,6 +17,7 @@ from django.conf import settings
 from polling.errors import FpingFault
 
 ADDRESS_LINE = re.compile(r"^(?P<address>\S+) is (?P<state>alive|unreachable)(?: \((?P<rtt>[\d.]+) ms\))?")
+UNSENT_LINE = re.compile(r"^(?P<address>\S+): error while sending ping: (?P<why>.+)$", re.MULTILINE)
 COUNT_LINE = re.compile(r"^(?P<address>\S+)\s*: (?P<replies>[\d.\- ]+)$")
 REMEDIES = {
     2: "an address could not be resolved, although only addresses are given",
@@ -99,7 +100,21 @@ def ping(addresses: Iterable[str], options: FpingOptions | None = None) -> dict[
     missing = [address for address in unique if address not in found]
     if len(missing) == len(unique):
         raise FpingFault(f"fping ended with {done.returncode} but named no address: {_tail(done.stderr)}")
+    if not any(echo.is_alive for echo in found.values()):
+        # With -C it keeps to itself that it could not send.
+        _require_sending(
+            unique, _run(replace(options, count=0, retries=0), unique) if options.count else done
+        )
     return {address: found.get(address, DEAD) for address in unique}
+
+
+def _require_sending(addresses: Sequence[str], done: "_Done") -> None:
+    """Raises FpingFault when not one probe has left this machine, such as one that lost its link or its
+    route: then it is not the devices that are down.
+    """
+    why = {line["address"]: line["why"] for line in UNSENT_LINE.finditer(done.stderr)}
+    if why.keys() >= set(addresses):
+        raise FpingFault(f"nothing could be sent from this machine: {', '.join(sorted(set(why.values())))}.")
 
 
 def _run(options: FpingOptions, addresses: Sequence[str]) -> "_Done":

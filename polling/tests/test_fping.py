@@ -53,6 +53,19 @@ def test_an_abnormal_exit_is_never_all_down(tmp_path: Path, script: str, words: 
         ping(["127.0.0.1"], FpingOptions(binary=str(binary)))
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_what_never_left_this_machine_is_not_down(count: int) -> None:
+    # The system refuses a broadcast at once, as it does everything when there is no route.
+    with pytest.raises(FpingFault, match=r"nothing could be sent from this machine: Permission denied\."):
+        ping(["255.255.255.255"], FpingOptions(count=count))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_one_that_cannot_be_sent_to_is_down_beside_others(count: int) -> None:
+    echoes = ping(["255.255.255.255", "127.0.0.1"], FpingOptions(count=count))
+    assert [echo.is_alive for echo in echoes.values()] == [False, True]
+
+
 def test_the_child_sees_none_of_our_environment(tmp_path: Path) -> None:
     seen = tmp_path / "environment"
     binary = tmp_path / "fping"
