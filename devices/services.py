@@ -236,7 +236,7 @@ def device_remember(*, device_id: int, facts: Mapping[str, str]) -> None:
     if device is None:
         return
     merged = {**facts, **device.remembered}
-    if len(orjson.dumps(merged)) <= MAX_REMEMBERED_BYTES:
+    if merged != device.remembered and len(orjson.dumps(merged)) <= MAX_REMEMBERED_BYTES:
         device.remembered = merged
         device.save(update_fields=["remembered", "updated_at"])
 

@@ -3,6 +3,7 @@ they come.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,12 +58,18 @@ def poll_slots(plugin_id: str, slots: Sequence[PingedSlot]) -> Iterator[list[Rep
     # The plugin's own timeout must still fit into the lease of what starts last.
     work_seconds = settings.NMS_PLUGIN_TIMEOUT_SECONDS + GRACE_SECONDS
     start_within = min(job.device.seconds_left for job in jobs) - work_seconds
-    started = datetime.now(UTC)
+    started, began = datetime.now(UTC), time.monotonic()
     for results in tasks_run(plugin, tasks, start_within_seconds=max(0.0, start_within)):
-        arrived = datetime.now(UTC)
+        arrived, duration_ms = datetime.now(UTC), (time.monotonic() - began) * 1_000
         _remember(by_request, results)
         yield [
-            poll_report(by_request[result.request_id].pinged, result, started=started, arrived=arrived)
+            poll_report(
+                by_request[result.request_id].pinged,
+                result,
+                started=started,
+                arrived=arrived,
+                duration_ms=duration_ms,
+            )
             for result in results
         ]
 
@@ -96,8 +103,9 @@ def _task(request_id: str, job: _Job, secrets: dict[int, dict[str, Any]]) -> Tas
 
 def _remember(jobs: Mapping[str, _Job], results: Sequence[Result]) -> None:
     for result in results:
-        if result.remember:
-            device_remember(device_id=jobs[result.request_id].device.device_id, facts=result.remember)
+        device = jobs[result.request_id].device
+        if result.remember and not result.remember.keys() <= device.remembered.keys():
+            device_remember(device_id=device.device_id, facts=result.remember)
 
 
 def _take_off(jobs: Sequence[_Job], reason: str) -> list[Report]:

@@ -22,9 +22,12 @@ KINDS = {
 NOT_COUNTING = frozenset({ErrorCode.QUOTA, ErrorCode.INTERNAL})
 
 
-def poll_report(pinged: PingedSlot, result: Result, *, started: datetime, arrived: datetime) -> Report:
-    """The sampling time is clamped between claim and arrival: a host's clock is its own affair."""
-    duration_ms = (arrived - started).total_seconds() * 1_000
+def poll_report(
+    pinged: PingedSlot, result: Result, *, started: datetime, arrived: datetime, duration_ms: float
+) -> Report:
+    """The sampling time is clamped between claim and arrival: a host's clock is its own affair. `duration_ms`
+    is for a result that does not say how long it took.
+    """
     if not result.success:
         return _failure(pinged, result, started, duration_ms)
     if result.data is None:

@@ -324,7 +324,10 @@ def test_what_is_remembered_is_shown_kept_and_forgotten(api: APIClient, device: 
     device_remember(device_id=device.pk, facts={"host_key": "first"})
     device_remember(device_id=device.pk, facts={"host_key": "second", "more": "x"})
     url = f"{URL}/{device.pk}"
-    assert api.get(url).json()["remembered"] == {"host_key": "first", "more": "x"}
+    shown = api.get(url).json()
+    assert shown["remembered"] == {"host_key": "first", "more": "x"}
+    device_remember(device_id=device.pk, facts={"more": "y"})
+    assert api.get(url).json() == shown  # nothing new, nothing written
     assert api.patch(url, {"remembered": {"host_key": "forged"}}).json()["remembered"]["host_key"] == "first"
     assert api.post(f"{url}/forget").status_code == 204
     assert api.get(url).json()["remembered"] == {}

@@ -320,6 +320,6 @@ def test_a_slot_that_was_not_attempted_does_not_count() -> None:
 
     now = datetime.now(UTC)
     result = failed("1", ErrorCode.AUTH, "not attempted: …", was_attempted=False)
-    report = poll_report(PingedSlot(1, 1, None, None), result, started=now, arrived=now)
+    report = poll_report(PingedSlot(1, 1, None, None), result, started=now, arrived=now, duration_ms=1.0)
     assert (report.kind, report.attempted, report.is_counting) == (VerdictKind.AUTH_FAILED, False, False)
     assert json.dumps(report.to_message())
