@@ -17,9 +17,8 @@ from nms_project.heartbeat import Worker, workers_list
 from nms_project.queues import queue_names
 from polling.backlog import queue_lengths
 from polling.busiest import Busy, busiest
-from polling.fleet import ScheduleState, completeness, lateness, schedule_state
+from polling.fleet import Completeness, ScheduleState, completeness, lateness, schedule_state
 from polling.problems import Flapping, Problems, flapping, problems_now, status_moves
-from polling.verdict_rollups import DOWN, UNANSWERED, Tally
 
 KEPT_SECONDS = 4
 SHOWN = 10
@@ -130,26 +129,25 @@ def _statuses(now: datetime) -> list[StatusCount]:
 
 def _fleet(now: datetime) -> Fleet:
     hours = completeness(start=now - HOURS, end=now, now=now)
-    whole = sum((hour.verdicts for hour in hours), Tally())
     late = lateness(now)
     polls = late[-1][1]
     return Fleet(
-        availability_bars=[Bar(hour.start, _availability(hour.verdicts)) for hour in hours],
-        completeness_bars=[Bar(hour.start, _completeness(hour.verdicts)) for hour in hours],
-        availability=_availability(whole),
-        completeness=_completeness(whole),
+        availability_bars=[Bar(hour.start, _availability([hour])) for hour in hours],
+        completeness_bars=[Bar(hour.start, _completeness([hour])) for hour in hours],
+        availability=_availability(hours),
+        completeness=_completeness(hours),
         late_percent=_percent(polls - dict(late)[LATE_SECONDS], polls),
         schedule=schedule_state(now),
     )
 
 
-def _availability(verdicts: Counter[str]) -> float | None:
-    return _percent(verdicts["ok"], verdicts["ok"] + sum(verdicts[kind] for kind in DOWN))
+def _availability(hours: Sequence[Completeness]) -> float | None:
+    up, down = sum(hour.verdicts["ok"] for hour in hours), sum(hour.down for hour in hours)
+    return _percent(up, up + down)
 
 
-def _completeness(verdicts: Counter[str]) -> float | None:
-    due = verdicts.total()
-    return _percent(due - sum(verdicts[kind] for kind in UNANSWERED), due)
+def _completeness(hours: Sequence[Completeness]) -> float | None:
+    return _percent(sum(hour.verdicts.answered for hour in hours), sum(hour.verdicts.due for hour in hours))
 
 
 def _percent(part: int, whole: int) -> float | None:

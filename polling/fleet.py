@@ -1,6 +1,7 @@
 """What the ledger and the queues say of all devices: completeness by hours, lateness, and what waits."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from django.db import connection
 
 from metrics.models import RollupProgress
 from polling.models import FleetHour
-from polling.verdict_rollups import COUNTS, OF_THESE_MONTHS, VERDICTS, Tally, skipped_slots
+from polling.verdict_rollups import COUNTS, IS_UP, OF_THESE_MONTHS, VERDICTS, Tally, skipped_slots
 
 LATENESS_RANGE = timedelta(minutes=10)
 LATENESS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds
@@ -17,19 +18,23 @@ LATENESS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """One hour of the fleet. An hour that is not finished is counted up to now."""
+    """One hour of the fleet. An hour that is not finished is counted up to now. `down` of its verdicts say
+    that a device does not answer.
+    """
 
     start: datetime
     is_finished: bool
     verdicts: Tally
+    down: int
 
 
 # Hours that are not rolled up yet: two at most while the roll-up keeps up.
 FROM_LEDGER = f"""
-SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, kind, count(*) FROM polling_verdict
-WHERE due_at >= %(start)s AND due_at < %(end)s GROUP BY hour, kind
+SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, kind, count(*),
+       count(*) FILTER (WHERE NOT {IS_UP})
+FROM polling_verdict WHERE due_at >= %(start)s AND due_at < %(end)s GROUP BY hour, kind
 UNION ALL
-SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, 'skipped', count(*) FROM polling_gap AS gap
+SELECT date_bin('1 hour', due_at, timestamptz 'epoch') AS hour, 'skipped', count(*), 0 FROM polling_gap AS gap
 {skipped_slots("%(start)s", "%(end)s")}
 WHERE {OF_THESE_MONTHS.format(low="%(start)s", high="%(end)s")}
 GROUP BY hour
@@ -41,18 +46,27 @@ def completeness(*, start: datetime, end: datetime, now: datetime) -> list[Compl
     level = VERDICTS.levels[0]
     low = level.floor(start)
     done = RollupProgress.objects.filter(level=level.key).values_list("done_until", flat=True).first() or low
-    found: dict[datetime, tuple[bool, Counter[str]]] = {}
-    for row in FleetHour.objects.filter(start_at__gte=low, start_at__lt=min(end, done)).order_by("start_at"):
-        found[row.start_at] = True, Counter({name: getattr(row, name) for name in COUNTS})
+    found = {
+        row.start_at: Completeness(
+            row.start_at, True, Tally(+Counter({name: getattr(row, name) for name in COUNTS})), row.down
+        )
+        for row in FleetHour.objects.filter(start_at__gte=low, start_at__lt=min(end, done))
+    }
     fresh = max(low, done)
     if fresh < min(end, now):
-        with connection.cursor() as cursor:
-            cursor.execute(FROM_LEDGER, {"start": fresh, "end": min(end, now)})
-            for hour, kind, count in cursor.fetchall():
-                found.setdefault(hour, (False, Counter()))[1][kind] += count
-    return [
-        Completeness(hour, finished, Tally(+counts)) for hour, (finished, counts) in sorted(found.items())
-    ]
+        found |= {hour.start: hour for hour in _from_ledger(fresh, min(end, now))}
+    return [found[start] for start in sorted(found)]
+
+
+def _from_ledger(start: datetime, end: datetime) -> Iterable[Completeness]:
+    tallies: defaultdict[datetime, Tally] = defaultdict(Tally)
+    downs: Counter[datetime] = Counter()
+    with connection.cursor() as cursor:
+        cursor.execute(FROM_LEDGER, {"start": start, "end": end})
+        for hour, kind, count, down in cursor.fetchall():
+            tallies[hour][kind] += count
+            downs[hour] += down
+    return (Completeness(hour, False, tally, downs[hour]) for hour, tally in tallies.items())
 
 
 @dataclass(frozen=True, slots=True)

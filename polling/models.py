@@ -116,6 +116,7 @@ class FleetHour(models.Model):
     overrun = models.IntegerField()
     lost = models.IntegerField()
     skipped = models.IntegerField()
+    down = models.IntegerField(default=0, db_default=0)
 
 
 class Gap(models.Model):

@@ -13,6 +13,7 @@ from polling.models import PROVISIONAL, VerdictKind
 
 KINDS = tuple(kind.value for kind in VerdictKind)
 COUNTS = (*KINDS, "skipped")
+SUMS = (*COUNTS, "down")
 UNANSWERED = (*PROVISIONAL, "skipped")
 DOWN = ("ping_failed", "poll_failed", "auth_failed", "timeout")
 # Whether a verdict says anything of the device: true up, false down, null neither.
@@ -112,7 +113,7 @@ WITH source AS MATERIALIZED (
 INSERT INTO polling_verdict_1h ({COLUMNS})
 SELECT device_id, start_at, first_at, rtt_min, rtt_max, coalesce(rtt_total, 0), coalesce(loss_total, 0),
        coalesce(rtt_count, 0), coalesce(loss_count, 0),
-       {", ".join(f"coalesce({name}, 0)" for name in (*COUNTS, "down"))}, changes
+       {", ".join(f"coalesce({name}, 0)" for name in SUMS)}, changes
 FROM counted FULL JOIN gap USING (device_id, start_at) LEFT JOIN changed USING (device_id, start_at)
 """
     + UPSERT
@@ -136,7 +137,7 @@ WITH source AS MATERIALIZED (
     SELECT device_id, day_at AS start_at, min(rtt_min) AS rtt_min, max(rtt_max) AS rtt_max,
            sum(rtt_total) AS rtt_total, sum(loss_total) AS loss_total,
            sum(rtt_count) AS rtt_count, sum(loss_count) AS loss_count,
-           {", ".join(f"sum({name}) AS {name}" for name in (*COUNTS, "down"))}
+           {", ".join(f"sum({name}) AS {name}" for name in SUMS)}
     FROM source GROUP BY device_id, day_at
 )
 INSERT INTO polling_verdict_1d ({COLUMNS})
@@ -153,11 +154,11 @@ WITH gone AS (
     DELETE FROM polling_fleethour AS fleet WHERE start_at = ANY(%(starts)s)
       AND NOT EXISTS (SELECT FROM polling_verdict_1h AS hour WHERE hour.start_at = fleet.start_at)
 )
-INSERT INTO polling_fleethour (start_at, devices, {", ".join(COUNTS)})
-SELECT start_at, count(*), {", ".join(f"sum({name})" for name in COUNTS)}
+INSERT INTO polling_fleethour (start_at, devices, {", ".join(SUMS)})
+SELECT start_at, count(*), {", ".join(f"sum({name})" for name in SUMS)}
 FROM polling_verdict_1h WHERE start_at = ANY(%(starts)s) GROUP BY start_at
 ON CONFLICT (start_at) DO UPDATE SET
-    devices = excluded.devices, {", ".join(f"{name} = excluded.{name}" for name in COUNTS)}
+    devices = excluded.devices, {", ".join(f"{name} = excluded.{name}" for name in SUMS)}
 """
 
 VERDICTS = Ladder(

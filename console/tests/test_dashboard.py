@@ -8,9 +8,11 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts.roles import Role
+from console.dashboard import dashboard
 from devices import bulk, services
 from devices.models import Device, DeviceStatus, StatusChange
 from devices.services import database_now
+from polling.availability import availability
 from polling.models import Verdict, VerdictKind
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +76,19 @@ def test_a_device_that_does_not_answer_now_is_a_problem(admin_client: Client, de
     shown = page(admin_client)
     assert "no answer 1" in shown
     assert ">3 min" in shown
+
+
+def test_a_login_that_was_not_tried_makes_nothing_unavailable(device: Device) -> None:
+    now = database_now()
+    for minutes in range(1, 5):
+        Verdict.objects.create(
+            device_id=device.pk,
+            due_at=now - timedelta(minutes=minutes),
+            kind=VerdictKind.OK if minutes == 1 else VerdictKind.AUTH_FAILED,
+            attempted=minutes < 3,  # one failed, and the account is left alone from then on
+        )
+    found = availability(device_id=device.pk, start=now - timedelta(hours=1), end=now, now=now)
+    assert dashboard().fleet.availability == found.percent == 50
 
 
 def test_a_device_that_comes_and_goes_is_flapping(admin_client: Client, device: Device) -> None:

@@ -97,6 +97,7 @@ def test_any_delivery_ends_in_the_same_rollups(
         assert counted == len(verdicts)
     assert sum(getattr(hour, name) for hour in FleetHour.objects.all() for name in COUNTS) == len(verdicts)
     _, down, _ = straight(verdicts, START, LATER)
+    assert sum(hour.down for hour in FleetHour.objects.all()) == down
     up = sum(kind == "ok" for kind, _ in verdicts.values())
     found = availability(device_id=device.pk, start=START, end=LATER, now=LATER)
     assert found.percent == (pytest.approx(100 * up / (up + down)) if up + down else None)
