@@ -2,12 +2,11 @@
 find it. What nobody is named for was done by the system itself.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from accounts.client import client_address
 from accounts.models import ApiToken
@@ -36,28 +35,8 @@ def acting(request: HttpRequest, user: Any, auth: Any) -> None:
     request.nms_is_acting = True  # type: ignore[attr-defined]  # for the middleware
 
 
-class AuditMiddleware:
-    """Names the user of a form, and forgets whoever was named when the request is done: the connection goes
-    on to others.
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        try:
-            return self.get_response(request)
-        finally:
-            if getattr(request, "nms_is_acting", False):
-                _forget()
-
-    def process_view(self, request: HttpRequest, *_: Any) -> None:
-        """The API's views say themselves who acts, once they know."""
-        if request.path_info.startswith("/admin/") and request.user.is_authenticated:
-            acting(request, request.user, None)
-
-
-def _forget() -> None:
+def acting_forget() -> None:
+    """The connection goes on to others."""
     if connection.needs_rollback:
         return  # the name goes with the transaction in which it was told
     try:

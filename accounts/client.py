@@ -4,25 +4,16 @@ import ipaddress
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def networks(texts: Sequence[str]) -> list[Network]:
-    """Raises ImproperlyConfigured for what is none."""
-    try:
-        return [ipaddress.ip_network(text) for text in texts]
-    except ValueError as error:
-        raise ImproperlyConfigured(f"NMS_TRUSTED_PROXIES: {error}.") from None
+from nms_project.env import Network
 
 
 def client_address(request: HttpRequest) -> str:
     """The address a request came from. Of X-Forwarded-For only what trusted proxies have added counts: from
     the right up to the first address that is none of theirs.
     """
-    trusted = networks(settings.NMS_TRUSTED_PROXIES)
+    trusted = settings.NMS_TRUSTED_PROXIES
     address = _plain(str(request.META.get("REMOTE_ADDR", "")))
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     while hops and _is_within(address, trusted):

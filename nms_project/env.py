@@ -6,11 +6,13 @@ it. A value may also come from a file: `NAME_FILE=/run/secrets/name` is read whe
 
 import os
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 DECLARED: set[str] = set()
+Network = IPv4Network | IPv6Network
 
 
 def _raw(name: str) -> str | None:
@@ -77,6 +79,16 @@ def items(name: str, default: Sequence[str] = ()) -> list[str]:
     if raw is None:
         return list(default)
     return [item.strip() for item in raw.split(",") if item.strip()]
+
+
+def networks(name: str) -> list[Network]:
+    """Addresses are networks of one."""
+    try:
+        return [ip_network(item) for item in items(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name}: {error}. Write addresses and networks, such as 10.0.0.5,10.1.0.0/16."
+        ) from None
 
 
 def choice(name: str, default: str, allowed: Sequence[str]) -> str:

@@ -168,7 +168,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "nms_project.middleware.OutageMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "accounts.audit.AuditMiddleware",
+    "accounts.middleware.AuditMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -207,7 +207,7 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 NMS_LOGIN_FAILURES = env.integer("NMS_LOGIN_FAILURES", 5, low=1, high=1_000)
-NMS_TRUSTED_PROXIES = env.items("NMS_TRUSTED_PROXIES")
+NMS_TRUSTED_PROXIES = env.networks("NMS_TRUSTED_PROXIES")
 NMS_REQUESTS_PER_MINUTE = {
     "read": env.integer("NMS_READS_PER_MINUTE", 3_000, low=1, high=1_000_000),
     "write": env.integer("NMS_WRITES_PER_MINUTE", 1_200, low=1, high=1_000_000),

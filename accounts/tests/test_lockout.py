@@ -2,6 +2,7 @@
 
 import json
 import threading
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -173,7 +174,7 @@ def from_address(remote: str, forwarded: str | None = None) -> HttpRequest:
 def test_only_trusted_proxies_are_believed(
     settings: Any, remote: str, forwarded: str | None, expected: str
 ) -> None:
-    settings.NMS_TRUSTED_PROXIES = ["10.0.0.0/8", "::1"]
+    settings.NMS_TRUSTED_PROXIES = [ip_network("10.0.0.0/8"), ip_network("::1")]
     assert client_address(from_address(remote, forwarded)) == expected
 
 

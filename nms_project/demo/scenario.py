@@ -20,6 +20,7 @@ from nms_project.demo.client import Client
 from nms_project.demo.summary import Ledger, Summary, ledger_read, summarise
 from nms_project.demo.view import View
 from nms_project.stack.errors import StackError
+from nms_project.web_address import local_url
 from plugins.winrm.simulator.client import Simulator
 
 START_SECONDS = 90
@@ -39,8 +40,7 @@ class Demo:
         self.password = password
         self.host_password = host_password
         self.state_dir: Path = settings.NMS_STATE_DIR / "demo"
-        host = "127.0.0.1" if settings.NMS_BIND in ("0.0.0.0", "::") else settings.NMS_BIND  # noqa: S104 (compared)
-        self.url = f"http://{host}:{settings.NMS_PORT}"
+        self.url = local_url()
         self.client = Client(self.url)
         self.port = settings.NMS_DEMO_WINRM_PORT
         self.death_delay_seconds = 15 if once else 60

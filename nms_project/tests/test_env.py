@@ -28,6 +28,8 @@ def _keep_declared(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda: env.number("X_TEST", 1, low=0, high=9), "nan", "X_TEST must be from 0 to 9"),
         (lambda: env.number("X_TEST", 1, low=0, high=9), "x", "X_TEST must be a number"),
         (lambda: env.boolean("X_TEST", True), "maybe", "X_TEST must be true or false"),
+        (lambda: env.networks("X_TEST"), "10.0.0.5,10.0.0.0/99", "X_TEST: '10.0.0.0/99' does not appear"),
+        (lambda: env.networks("X_TEST"), "10.0.0.5/8", "X_TEST: 10.0.0.5/8 has host bits set"),
         (lambda: env.choice("X_TEST", "A", ["A", "B"]), "C", "X_TEST must be one of A, B"),
     ],
 )

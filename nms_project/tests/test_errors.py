@@ -55,6 +55,18 @@ def test_postgresql_away_is_503_with_retry_after(api: APIClient, monkeypatch: py
     assert "secret details" not in answer.content.decode()
 
 
+@pytest.mark.parametrize("path", ["/admin/", "/admin/devices/device/", "/admin/login/"])
+def test_an_admin_without_postgresql_is_503(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(connection, "cursor", away)
+    answer = admin_client.get(path)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+
+
 def test_redis_away_is_503(client: Client, settings: Any) -> None:
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
     answer = client.get("/healthz")

@@ -3,12 +3,12 @@
 from typing import Any
 
 import requests
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from redis import RedisError
 
 from nms_project.redis_client import redis_client
+from nms_project.web_address import local_url
 
 
 class Command(BaseCommand):
@@ -16,15 +16,14 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--web", action="store_true", help="ask the web server on PORT instead")
+        parser.add_argument("--web", action="store_true", help="ask the web server on BIND:PORT instead")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             if options["web"]:
-                url = f"http://127.0.0.1:{settings.NMS_PORT}/healthz"
                 with requests.Session() as session:
                     session.trust_env = False  # no proxy to ourselves
-                    session.get(url, timeout=10).raise_for_status()
+                    session.get(f"{local_url()}/healthz", timeout=10).raise_for_status()
             else:
                 connection.ensure_connection()
                 redis_client().ping()

@@ -8,15 +8,15 @@ from django.core.management.base import BaseCommand
 from django.db.backends.signals import connection_created
 from gunicorn.app.base import BaseApplication
 
+from nms_project.web_address import listening_address
+
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn without its command line: the application is this process's, loaded once before it forks."""
 
     def load_config(self) -> None:
-        address = settings.NMS_BIND
-        host = f"[{address}]" if ":" in address else address
         options = {
-            "bind": f"{host}:{settings.NMS_PORT}",
+            "bind": listening_address(),
             "worker_class": "nms_project.web.Worker",
             "workers": settings.NMS_WEB_PROCESSES,
             "threads": settings.NMS_WEB_THREADS,
