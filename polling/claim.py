@@ -135,6 +135,11 @@ WHERE next_poll_at > now() + make_interval(secs => interval_seconds)
   AND (last_due_at IS NULL OR last_due_at > now()
        OR next_poll_at > last_due_at + 1.5 * make_interval(secs => interval_seconds))
 """
+# A lease of before the jump would last as long as that was far.
+RESET_LEASES = """
+UPDATE devices_pollstate SET leased_until = now() + make_interval(secs => %(lease)s)
+WHERE leased_until > now() + make_interval(secs => %(lease)s)
+"""
 # What was polled while the clock was ahead stays in the ledger, but is the newest of nothing.
 RESET_NEWEST = """
 UPDATE devices_pollstate AS state
@@ -173,14 +178,16 @@ def leases_expire(*, limit: int) -> int:
         return int(cursor.rowcount)
 
 
-def slots_reset() -> int:
-    """Moves back slots that lie too far ahead because the clock jumped back; returns how many. Newest polls
-    that lie ahead give way to those that do not, and skipped slots that lie ahead are skipped no more.
+def slots_reset(*, lease_seconds: float) -> int:
+    """Moves back slots that lie too far ahead because the clock jumped back; returns how many. Leases end as
+    soon as a new one would; newest polls that lie ahead give way to those that do not, and skipped slots that
+    lie ahead are skipped no more.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         writers_share(cursor)
         cursor.execute(RESET)
         moved = int(cursor.rowcount)
+        cursor.execute(RESET_LEASES, {"lease": lease_seconds})
         for statement in (RESET_NEWEST, DROP_GAPS, CUT_GAPS):
             cursor.execute(statement)
         return moved

@@ -24,7 +24,7 @@ from polling.outage import message_kept_on
 from polling.parking import MAX_KILLS, kills_counted, message_park
 from polling.pinger import ping_slots
 from polling.poller import poll_slots
-from polling.scheduler import tick
+from polling.scheduler import lease_seconds, tick
 from polling.slots import PingedSlot, Report, Slot
 from polling.store import reports_store
 from polling.telemetry import stored_count
@@ -48,7 +48,7 @@ def tick_task() -> None:
 
 @shared_task(name="polling.reset_slots", ignore_result=True, acks_late=False)
 def reset_slots_task() -> None:
-    moved = slots_reset()
+    moved = slots_reset(lease_seconds=lease_seconds())
     if moved:
         logger.warning("the clock jumped back: %d devices got a new slot", moved)
 

@@ -24,6 +24,10 @@ def claim() -> list[Claimed]:
     return slots_claim(limit=1_000, lease_seconds=LEASE)[0]
 
 
+def reset() -> int:
+    return slots_reset(lease_seconds=LEASE)
+
+
 def is_on_grid(state: PollState) -> bool:
     assert state.next_poll_at is not None
     since = state.next_poll_at - EPOCH - timedelta(milliseconds=state.grid_offset_ms)
@@ -101,10 +105,22 @@ def test_a_clock_that_jumped_back_costs_one_interval_at_most(device: Device) -> 
     claim()
     shift_state(device.pk, seconds=3_600)
     assert claim() == []
-    assert slots_reset() == 1
+    assert reset() == 1
     state = PollState.objects.get(device=device)
     assert state.next_poll_at is not None
     assert timedelta(0) < state.next_poll_at - database_now() <= timedelta(seconds=60)
+
+
+def test_a_lease_of_before_a_jump_back_ends_like_a_new_one(device: Device) -> None:
+    claim()
+    running = PollState.objects.get().leased_until
+    reset()
+    assert PollState.objects.get().leased_until == running
+    shift_state(device.pk, seconds=3_600)
+    reset()
+    state = PollState.objects.get()
+    assert state.leased_until is not None
+    assert timedelta(seconds=LEASE - 5) < state.leased_until - database_now() <= timedelta(seconds=LEASE)
 
 
 def test_what_was_polled_ahead_is_the_newest_of_nothing(device: Device) -> None:
@@ -112,7 +128,7 @@ def test_what_was_polled_ahead_is_the_newest_of_nothing(device: Device) -> None:
     before, ahead = now - timedelta(minutes=1), now + timedelta(hours=3)
     store({(device.pk, before): {"a": 1}, (device.pk, ahead): {"a": 2}})
     assert PollState.objects.get().newest_sample_at == ahead
-    slots_reset()
+    reset()
     state = PollState.objects.get()
     assert state.newest_sample_at == before
     assert state.last_polled_at is not None
@@ -127,7 +143,7 @@ def test_what_a_clock_that_was_ahead_skipped_is_not_skipped(device: Device) -> N
     minute = timedelta(minutes=1)
     for first_at, slots in ((now - 60 * minute, 30), (now - 10 * minute, 60), (now + 60 * minute, 60)):
         Gap.objects.create(device_id=device.pk, first_at=first_at, slots=slots, interval_seconds=60)
-    slots_reset()
+    reset()
     assert [gap.slots for gap in Gap.objects.order_by("first_at")] == [30, 11]
 
 
@@ -145,7 +161,7 @@ def test_no_slot_of_before_a_jump_back_is_used_again(device: Device) -> None:
 
 def test_a_slot_after_provisioning_is_no_jump(device: Device) -> None:
     claim()
-    assert slots_reset() == 0
+    assert reset() == 0
 
 
 def test_provisioning_makes_it_due_now_and_keeps_the_running_lease(device: Device) -> None:
