@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
+from metrics.sample_rollups import IS_NUMBER, NUMBER
+
 FRESH = timedelta(minutes=15)  # an older sample says nothing of now
 
 
@@ -19,7 +21,13 @@ class Busy:
 
 def _number(path: str) -> str:
     """The number at a path of the document, or NULL: a plugin may send anything."""
-    return f"CASE WHEN jsonb_typeof(data #> '{path}') = 'number' THEN (data #>> '{path}')::float8 END"
+    value = f"(data #> '{path}')"
+    return f"CASE WHEN {IS_NUMBER.format(value=value)} THEN {NUMBER.format(value=value)} END"
+
+
+def _percent(part: str, whole: str) -> str:
+    """Of bytes; NULL of less than one, by which not every number can be divided."""
+    return f"CASE WHEN {whole} >= 1 THEN 100 * ({part} / {whole}) END"
 
 
 NAMES = ("cpu", "memory", "disk", "rtt")
@@ -31,16 +39,15 @@ SELECT '{name}' AS name, device_id, hostname, value FROM (
 ) AS first JOIN devices_device ON id = device_id"""
     for name in NAMES
 )
+DRIVES = "$.disk.drives.* ? (@.total >= 1 && @.total <= 1e300 && @.free >= 0 && @.free <= 1e300)"
 # Of a disk the fullest drive: a total hides the one that runs over.
 BUSIEST = f"""
 WITH newest AS MATERIALIZED (
     SELECT state.device_id, {_number("{cpu,total}")} AS cpu,
-           100 * {_number("{memory,used}")} / nullif({_number("{memory,total}")}, 0) AS memory,
+           {_percent(_number("{memory,used}"), _number("{memory,total}"))} AS memory,
            (
-               SELECT max(100 - 100 * (drive ->> 'free')::float8 / nullif((drive ->> 'total')::float8, 0))
-               FROM jsonb_path_query(
-                   data, '$.disk.drives.* ? (@.free.type() == "number" && @.total.type() == "number")'
-               ) AS drive
+               SELECT max(100 - {_percent("(drive ->> 'free')::float8", "(drive ->> 'total')::float8")})
+               FROM jsonb_path_query(data, '{DRIVES}') AS drive
            ) AS disk,
            rtt_ms AS rtt
     FROM devices_pollstate AS state
