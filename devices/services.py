@@ -191,16 +191,16 @@ def device_take_off(
     status: DeviceStatus,
     reason: str,
     has_failed: bool,
-    active_before: datetime | None = None,
+    active_since: datetime | None = None,
 ) -> bool:
     """Takes an active device off the schedule; False when it is not active (any more). `has_failed`: nobody
     asked for that.
 
-    With `active_before` only if the device has been active since an earlier time: a failure of a slot that
-    was due before the device was provisioned says nothing about it now.
+    With `active_since` only if the device has been active since then: a failure of a slot that was due before
+    the device was provisioned says nothing about it now.
     """
     device = Device.objects.select_for_update().filter(pk=device_id, status=DeviceStatus.ACTIVE).first()
-    if device is None or (active_before is not None and device.status_since >= active_before):
+    if device is None or (active_since is not None and device.status_since > active_since):
         return False
     _set_status(device, status, reason, database_now(), has_failed=has_failed)
     PollState.objects.filter(device_id=device_id).update(next_poll_at=None)

@@ -49,14 +49,11 @@ def failures_record(slots: Sequence[FailedSlot]) -> list[int]:
     ]
     try:
         counted = failures_count(failures) if failures else []
-        tripped = [one for one in counted if one.has_tripped]
-        deactivated = [one.failure.device_id for one in tripped if _deactivate(one)]
-        # Only now: had we died before, the same failures would come again and trip again.
-        failures_forget([one.failure.device_id for one in tripped])
     except redis.RedisError as error:
         logger.warning("%d failures are not counted, Redis is away: %s", len(failures), error)
         return []
-    return deactivated
+    # Had we died before, the same failures would come again and trip again.
+    return [one.failure.device_id for one in counted if one.has_tripped and _deactivate(one)]
 
 
 def successes_record(device_ids: Sequence[int]) -> None:
@@ -88,7 +85,7 @@ def _deactivate(counted: Counted) -> bool:
         status=DeviceStatus.INACTIVE,
         reason=reason,
         has_failed=True,
-        active_before=failure.due_at,
+        active_since=failure.due_at,
     )
     if changed:
         logger.warning("device %d is deactivated: %s", failure.device_id, reason)

@@ -3,8 +3,7 @@
 -- KEYS[1]  the device's failure record, a hash: since, count, last
 -- ARGV     due_us, since_us, window_us, threshold, lifetime in seconds
 -- Returns {count, tripped}: count 0 for an event that does not count again; tripped 1 when the threshold is reached.
--- The record then stays until the caller has deactivated the device and deletes it: an event delivered again, because
--- the caller died in between, trips again.
+-- An event delivered again, because the caller died before it had deactivated the device, trips again.
 --
 -- Times are microseconds since the epoch: below 2^53, so Lua's doubles hold them exactly.
 local due = tonumber(ARGV[1])

@@ -51,6 +51,12 @@ def test_a_deactivation_that_failed_is_made_up_for(device: Device, monkeypatch: 
     assert fail(device, 1, 2, 3) == [device.pk]
 
 
+def test_the_first_slot_after_provisioning_counts(device: Device, settings: Any) -> None:
+    settings.NMS_FAILURE_THRESHOLD = 1
+    assert fail(device, -1) == []
+    assert fail(device, 0) == [device.pk]
+
+
 def test_ping_and_poll_share_the_counter(device: Device) -> None:
     fail(device, 1, stage="ping")
     fail(device, 2, stage="poll")
