@@ -12,8 +12,7 @@ from polling.models import VerdictKind
 from polling.verdict_rollups import DOWN
 
 FAILING = (*DOWN, VerdictKind.PLUGIN_ERROR.value)
-LOOKED_BACK = timedelta(hours=6)  # for the last good verdict of a device that is still polled
-MAX_FAILING = 500  # whose last good verdict is looked for: those of an outage soon go off the schedule
+LOOKED_BACK = timedelta(hours=6)  # for what the last failure of a device that is still polled said
 FLAPPING_RANGE = timedelta(hours=24)
 FLAPPING_CHANGES = 4  # down twice, up twice
 
@@ -21,8 +20,7 @@ FLAPPING_CHANGES = 4  # down twice, up twice
 @dataclass(frozen=True, slots=True)
 class Problem:
     """`state` is `down` (its failures took it off the schedule), `error` (its configuration did), or what
-    came of its last poll while it is active. `since` is None when its last good verdict is older than
-    LOOKED_BACK.
+    came of its last poll while it is active, since its newest sample; None where there never was one.
     """
 
     device_id: int
@@ -60,30 +58,23 @@ WITH problems AS MATERIALIZED (
            status_reason AS reason
     FROM devices_device WHERE has_failed
     UNION ALL
-    SELECT id, hostname, host(ip_address), failing.last_verdict, good.due_at, coalesce(last.error, '')
-    FROM (
-        SELECT device_id, last_verdict, last_due_at FROM devices_pollstate
-        WHERE last_verdict = ANY(%(failing)s) AND next_poll_at IS NOT NULL
-        ORDER BY last_due_at DESC NULLS LAST LIMIT %(most)s
-    ) AS failing
-    JOIN devices_device ON id = failing.device_id AND status = 'active'
-    LEFT JOIN LATERAL (
-        SELECT due_at FROM polling_verdict AS verdict
-        WHERE verdict.device_id = id AND kind = 'ok' AND due_at > %(earliest)s ORDER BY due_at DESC LIMIT 1
-    ) AS good ON true
-    LEFT JOIN LATERAL (
-        SELECT error FROM polling_verdict AS verdict
-        WHERE verdict.device_id = id AND due_at > %(earliest)s AND kind = ANY(%(failing)s)
-        ORDER BY due_at DESC LIMIT 1
-    ) AS last ON true
+    SELECT id, hostname, host(ip_address), last_verdict, newest_sample_at, NULL
+    FROM devices_pollstate JOIN devices_device ON id = device_id AND status = 'active'
+    WHERE last_verdict = ANY(%(failing)s) AND next_poll_at IS NOT NULL
 ), ranked AS (
     SELECT *, row_number() OVER (ORDER BY since DESC NULLS LAST, device_id DESC) AS newest,
            row_number() OVER (ORDER BY since NULLS FIRST, device_id) AS longest,
            count(*) OVER () AS total
     FROM problems
 )
-SELECT device_id, hostname, address, state, since, reason, newest, longest, total
-FROM ranked WHERE newest <= %(limit)s OR longest <= %(limit)s
+SELECT device_id, hostname, address, state, since, coalesce(reason, last.error, ''), newest, longest, total
+FROM ranked LEFT JOIN LATERAL (
+    SELECT error FROM polling_verdict AS verdict
+    WHERE ranked.reason IS NULL AND verdict.device_id = ranked.device_id AND due_at > %(earliest)s
+      AND kind = ANY(%(failing)s)
+    ORDER BY due_at DESC LIMIT 1
+) AS last ON true
+WHERE newest <= %(limit)s OR longest <= %(limit)s
 """
 FLAPPING = """
 SELECT device_id, hostname, host(ip_address), changes, last_at
@@ -102,7 +93,6 @@ def problems_now(now: datetime, *, limit: int) -> Problems:
     """The `limit` newest and the `limit` longest."""
     values: dict[str, Any] = {
         "failing": list(FAILING),
-        "most": MAX_FAILING,
         "earliest": now - LOOKED_BACK,
         "limit": limit,
     }

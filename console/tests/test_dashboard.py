@@ -71,6 +71,7 @@ def test_a_device_that_does_not_answer_now_is_a_problem(admin_client: Client, de
         )
     device.poll_state.last_verdict = VerdictKind.TIMEOUT
     device.poll_state.last_due_at = now - timedelta(minutes=1)
+    device.poll_state.newest_sample_at = now - timedelta(minutes=3)
     device.poll_state.next_poll_at = now
     device.poll_state.save()
     shown = page(admin_client)
