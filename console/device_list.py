@@ -47,6 +47,8 @@ class DeviceList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        if "last_day" not in self.list_display:
+            return
         rows: list[Any] = list(self.result_list)
         found = strips([row.pk for row in rows], database_now())
         for row in rows:

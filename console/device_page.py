@@ -43,6 +43,8 @@ from polling.models import Verdict
 
 SHOWN_VERDICTS = 20
 SHOWN_CHANGES = 20
+# For what was measured of a device and what came of its polls, beside its own fields; as in the API.
+NEEDED = ("polling.view_verdict", "metrics.view_sample", "devices.view_statuschange")
 WITH_STATE = Device.objects.select_related("poll_state", "credential_profile")
 
 admin.site.unregister(Device)
@@ -92,6 +94,11 @@ class DevicePageAdmin(DeviceAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeviceList
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        columns = super().get_list_display(request)
+        is_allowed = request.user.has_perm("polling.view_verdict")
+        return columns if is_allowed else [name for name in columns if name != "last_day"]
+
     @admin.display(description="24 hours")
     def last_day(self, device: Any) -> str:
         return str(device.strip_svg)
@@ -135,19 +142,22 @@ class DevicePageAdmin(DeviceAdmin):
     ) -> HttpResponse:
         context: dict[str, Any] = {"refresh_seconds": REFRESH_SECONDS, **(extra_context or {})}
         device = WITH_STATE.filter(pk=id_of(object_id)).first()
-        if device is not None and self.has_view_permission(request, device):
+        if device is not None and self._may_see_polls(request, device):
             context |= self._panels(request, device)
         return super().change_view(request, object_id, form_url, context)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The state of the device as it is now."""
-        return TemplateResponse(
-            request, "console/device_panels.html", self._panels(request, self._device(request, pk))
-        )
+        device = self._device(request, pk)
+        if not self._may_see_polls(request, device):
+            raise PermissionDenied
+        return TemplateResponse(request, "console/device_panels.html", self._panels(request, device))
 
     def charts_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Charts and timeline over `start` to `end`, in seconds since the epoch, as JSON."""
         device = self._device(request, pk)
+        if not self._may_see_polls(request, device):
+            raise PermissionDenied
         now = database_now()
         try:
             start, end = range_checked(float(request.GET["start"]), float(request.GET["end"]), now)
@@ -182,6 +192,9 @@ class DevicePageAdmin(DeviceAdmin):
         if device is None:
             raise Http404
         return device
+
+    def _may_see_polls(self, request: HttpRequest, device: Device) -> bool:
+        return self.has_view_permission(request, device) and request.user.has_perms(NEEDED)
 
     def _panels(self, request: HttpRequest, device: Device) -> dict[str, Any]:
         now = database_now()

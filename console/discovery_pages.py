@@ -67,11 +67,9 @@ class DiscoveryProfilePageAdmin(DiscoveryProfileAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        context: dict[str, Any] = {
-            "can_run": self.has_run_permission(request),
-            "runs": runs_with_progress().filter(profile_id=id_of(object_id))[:SHOWN_RUNS],
-            **(extra_context or {}),
-        }
+        context: dict[str, Any] = {"can_run": self.has_run_permission(request), **(extra_context or {})}
+        if request.user.has_perm("discovery.view_discoveryrun"):
+            context["runs"] = runs_with_progress().filter(profile_id=id_of(object_id))[:SHOWN_RUNS]
         return super().change_view(request, object_id, form_url, context)
 
     @method_decorator(require_POST)

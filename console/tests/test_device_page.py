@@ -135,6 +135,19 @@ def test_what_is_not_there_and_what_is_no_post(admin_client: Client, device: Dev
     assert admin_client.get("/admin/devices/device/12345/change/").status_code == 302
 
 
+def test_who_may_see_devices_alone_sees_no_polls(narrow: Client, device: Device) -> None:
+    store(device, '{"cpu": {"total": 77.7}}', kind="timeout", error="it is slow")
+    page = page_of(narrow, device)
+    assert device.hostname in page
+    assert not any(words in page for words in ("it is slow", "77.7", "panel-state", "charts-range"))
+    live = reverse("admin:devices_device_live", args=[device.pk])
+    assert narrow.get(live).status_code == 403
+    assert narrow.get(charts_url(device), {"start": 1, "end": 2}).status_code == 403
+    rows = narrow.get("/admin/devices/device/").content.decode()
+    assert device.hostname in rows
+    assert "24 hours" not in rows
+
+
 def test_a_viewer_sees_all_and_does_nothing(viewer: Client, device: Device, django_user_model: Any) -> None:
     page = page_of(viewer, device)
     assert 'id="charts"' in page

@@ -155,6 +155,14 @@ def test_what_was_found_is_approved_at_once(admin_client: Client, run: Discovery
     assert "Provision 1 device" in admin_client.post(path, ticked).content.decode()
 
 
+def test_who_may_see_profiles_alone_sees_no_runs(
+    narrow: Client, profile: DiscoveryProfile, run: DiscoveryRun
+) -> None:
+    page = narrow.get(reverse("admin:discovery_discoveryprofile_change", args=[profile.pk])).content.decode()
+    assert profile.name in page
+    assert "Newest runs" not in page
+
+
 def test_a_viewer_watches(viewer: Client, profile: DiscoveryProfile, run: DiscoveryRun) -> None:
     add_device(run, 1)
     page = viewer.get(reverse("admin:discovery_discoveryrun_change", args=[run.pk]))
