@@ -12,10 +12,11 @@ from django.db import connection
 from bench.data import devices_make
 from bench.measure import Report
 from devices.models import Device
+from devices.schedule import to_microseconds
 from polling.claim import slots_claim
 from polling.fping import options_from_settings
 from polling.scheduler import batches, lease_seconds
-from polling.slots import Slot, to_microseconds
+from polling.slots import Slot
 from polling.tasks import ping_task
 
 ADDRESSES = 10_000

@@ -9,12 +9,12 @@ from django.db import connection, transaction
 from bench.data import devices_make
 from bench.measure import Report, percentile
 from devices.models import Device
+from devices.schedule import from_microseconds, to_microseconds
 from devices.services import database_now
 from metrics.writer import SampleRow, samples_copy
 from polling.ledger import verdicts_copy
 from polling.models import VerdictKind
 from polling.slots import Report as Verdict
-from polling.slots import from_microseconds, to_microseconds
 from polling.store import reports_store
 
 DEVICES = 20_000

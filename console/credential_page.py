@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from console.pages import id_of, own_path, trial_told
 from devices.admin import CredentialProfileAdmin
-from devices.crypto import payload_decrypt
+from devices.crypto import payload_check
 from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile
 from nms_project.errors import NMSError
@@ -39,7 +39,7 @@ class CredentialPageAdmin(CredentialProfileAdmin):
         profile = CredentialProfile.objects.filter(pk=id_of(object_id)).first()
         if profile and request.method == "GET" and self.has_change_permission(request, profile):
             try:
-                payload_decrypt(profile.encrypted_payload)
+                payload_check(profile.encrypted_payload)
             except CredentialUnreadable as error:
                 self.message_user(request, str(error), messages.WARNING)
         context = {

@@ -1,5 +1,8 @@
-"""What the dashboard shows, gathered at one moment for everybody who looks within a few seconds of it."""
+"""What the dashboard shows, gathered at one moment for everybody whom this process serves within a few
+seconds of it.
+"""
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from polling.fleet import Completeness, ScheduleState, completeness, lateness, s
 from polling.problems import Flapping, Problems, flapping, problems_now, status_moves
 
 KEPT_SECONDS = 4
+_gathering = threading.Lock()
 SHOWN = 10
 HOURS = timedelta(hours=24)
 CHANGE_RANGE = timedelta(hours=1)
@@ -98,12 +102,18 @@ class Dashboard:
 
 
 def dashboard() -> Dashboard:
-    """At most KEPT_SECONDS old; `at` says of when it is."""
+    """At most KEPT_SECONDS old; `at` says of when it is. Who asks while it is gathered gets what comes of
+    that.
+    """
     found: Dashboard | None = cache.get("dashboard")
-    if found is None:
-        found = _gathered(database_now())
-        cache.set("dashboard", found, KEPT_SECONDS)
-    return found
+    if found is not None:
+        return found
+    with _gathering:
+        found = cache.get("dashboard")
+        if found is None:
+            found = _gathered(database_now())
+            cache.set("dashboard", found, KEPT_SECONDS)
+        return found
 
 
 def _gathered(now: datetime) -> Dashboard:

@@ -1,4 +1,4 @@
-"""Encryption of credential payloads at rest: the only module that touches keys.
+"""Encryption of credential payloads at rest: the only module that works with the keys.
 
 NMS_ENCRYPTION_KEYS holds Fernet keys, newest first: the first encrypts, all decrypt. `manage.py
 rotate_credentials` re-encrypts what older keys wrote.
@@ -38,6 +38,11 @@ def payload_decrypt(encrypted: str) -> dict[str, Any]:
             "Add the key it was written with, or enter the secret again."
         ) from None
     return payload
+
+
+def payload_check(encrypted: str) -> None:
+    """Raises CredentialUnreadable when no configured key opens it; nothing of it comes out."""
+    payload_decrypt(encrypted)
 
 
 def payload_rotate(encrypted: str) -> str:

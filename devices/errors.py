@@ -5,5 +5,3 @@ from nms_project.errors import NMSError
 
 class CredentialUnreadable(NMSError):
     """A stored secret that none of the configured keys opens."""
-
-    code = "credential_unreadable"

@@ -33,8 +33,8 @@ class Timestamped(models.Model):
 
 
 class CredentialProfile(Timestamped):
-    """A secret for one protocol, encrypted at rest; devices/crypto.py alone reads and writes
-    `encrypted_payload`.
+    """A secret for one protocol, encrypted at rest; devices/crypto.py alone says what
+    `encrypted_payload` means.
     """
 
     name = models.CharField(max_length=128, unique=True)

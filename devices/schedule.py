@@ -12,6 +12,10 @@ def to_microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // MICROSECOND
 
 
+def from_microseconds(value: int) -> datetime:
+    return EPOCH + value * MICROSECOND
+
+
 def device_hash(device_id: int) -> int:
     """The same 32 bits for a device on every machine and after every restart."""
     return zlib.crc32(device_id.to_bytes(8, "big"))

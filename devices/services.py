@@ -19,7 +19,6 @@ from devices.schedule import grid_offset_ms, next_slot
 from nms_project.errors import Conflict
 from plugins.contract import MAX_REMEMBERED_BYTES
 
-MANUAL = "provisioned"
 FOUND = "found by discovery"
 ADDED_AT_A_TIME = 1_000
 ADDING_ATTEMPTS = 5
@@ -147,7 +146,7 @@ def _enter(devices: Sequence[Device], now: datetime) -> None:
 
 
 @transaction.atomic
-def device_provision(*, device_id: int, interval_seconds: int | None, reason: str = MANUAL) -> bool:
+def device_provision(*, device_id: int, interval_seconds: int | None) -> bool:
     """Activates a device from any state, due at once. False when there is no such device.
 
     A new `status_since` also starts its failure count afresh: health counts per period of activity.
@@ -159,7 +158,7 @@ def device_provision(*, device_id: int, interval_seconds: int | None, reason: st
     if interval_seconds is not None and interval_seconds != device.polling_interval_seconds:
         _set_interval(device, interval_seconds, now)
     interval = device.polling_interval_seconds
-    _set_status(device, DeviceStatus.ACTIVE, reason, now)
+    _set_status(device, DeviceStatus.ACTIVE, "provisioned", now)
     PollState.objects.filter(device_id=device_id).update(
         next_poll_at=now, interval_seconds=interval, grid_offset_ms=grid_offset_ms(device_id, interval)
     )

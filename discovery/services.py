@@ -31,8 +31,9 @@ logger = logging.getLogger(__name__)
 
 CHUNK_ADDRESSES = 256  # with one credential; each further one may take as long again
 MAX_FALLBACKS = 4
+TOO_MANY_FALLBACKS = f"At most {MAX_FALLBACKS} further credentials can be tried."
 CHUNKS_IN_FLIGHT = 4  # of one run, so that a large run leaves workers for others
-STALLED_AFTER = timedelta(seconds=150)  # longer than any sweep task may take
+STALLED_AFTER = timedelta(seconds=150)  # longer than a sweep may go without a result
 
 
 def run_start(profile: DiscoveryProfile) -> DiscoveryRun:
@@ -82,7 +83,7 @@ def fallbacks_check(own: CredentialProfile, fallbacks: Sequence[CredentialProfil
     """Raises InvalidInput."""
     error = ""
     if len(fallbacks) > MAX_FALLBACKS:
-        error = f"At most {MAX_FALLBACKS} further credentials can be tried."
+        error = TOO_MANY_FALLBACKS
     elif len({own.pk, *(credential.pk for credential in fallbacks)}) <= len(fallbacks):
         error = "Each credential can be tried once, and the profile's own is tried first."
     elif any(credential.protocol != own.protocol for credential in fallbacks):

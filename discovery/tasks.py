@@ -3,11 +3,10 @@
 import logging
 
 from celery import shared_task
-from django.db import InterfaceError, OperationalError
 
 from discovery.services import runs_resume
 from discovery.sweep import sweep
-from nms_project.errors import REDIS_AWAY
+from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY
 from polling.errors import RunnerClosed
 from polling.outage import message_kept_on
 
@@ -16,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @shared_task(name="discovery.sweep", ignore_result=True)
 def sweep_task(run_id: int, start: int, stop: int) -> None:
-    with message_kept_on(OperationalError, InterfaceError, RunnerClosed, *REDIS_AWAY):
+    with message_kept_on(*POSTGRES_AWAY, *REDIS_AWAY, RunnerClosed):
         sweep(run_id, start, stop)
 
 

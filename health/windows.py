@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from devices.schedule import EPOCH, MICROSECOND, to_microseconds
+from devices.schedule import from_microseconds, to_microseconds
 from nms_project.redis_client import lua_script, redis_client
 
 SCRIPT = lua_script(Path(__file__).parent / "lua" / "failure_record.lua")
@@ -91,4 +91,4 @@ def failures_read(*, device_id: int, since: datetime, interval_seconds: int) -> 
     period, count, last = redis_client().hmget(key(device_id), "since", "count", "last")
     if not (period and count and last) or int(period) != to_microseconds(since):
         return FailureState(0, None, window)
-    return FailureState(int(count), EPOCH + int(last) * MICROSECOND, window)
+    return FailureState(int(count), from_microseconds(int(last)), window)

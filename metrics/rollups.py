@@ -69,6 +69,20 @@ class Level:
         return floor_to(moment, self.interval)
 
 
+# The rows wanted, each from its partition: OFFSET 0 keeps the planner from joining whole tables.
+WANTED = """
+    FROM unnest(%(devices)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+        AS wanted (device_id, start_at, end_at)
+    CROSS JOIN LATERAL (
+        SELECT * FROM {source}
+        WHERE device_id = wanted.device_id
+          AND {column} >= wanted.start_at AND {column} < wanted.end_at
+          AND {column} >= %(low)s AND {column} < %(high)s
+        OFFSET 0
+    ) AS source
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Ladder:
     """Levels from the finest up; each is made of the one before."""

@@ -10,22 +10,9 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
-from metrics.rollups import Ladder, Level
+from metrics.rollups import WANTED, Ladder, Level
 
 MAX_LEAVES = 20_000  # no less than what one document may hold; positions in a layout are smallints
-
-# The rows wanted, each from its partition: OFFSET 0 keeps the planner from joining whole tables.
-WANTED = """
-    FROM unnest(%(devices)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
-        AS wanted (device_id, start_at, end_at)
-    CROSS JOIN LATERAL (
-        SELECT * FROM {source}
-        WHERE device_id = wanted.device_id
-          AND {column} >= wanted.start_at AND {column} < wanted.end_at
-          AND {column} >= %(low)s AND {column} < %(high)s
-        OFFSET 0
-    ) AS source
-"""
 
 # What is taken for a number, of a jsonb value.
 IS_NUMBER = "jsonb_typeof({value}) = 'number' AND abs({value}::numeric) <= 1e300"

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from celery import shared_task
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
 from devices.services import database_now
 from metrics.partitions import partitions_prepare
 from metrics.retention import deletions_advance, history_trim
 from metrics.rollups import Ladder, ladder_advance, ladder_state
 from metrics.sample_rollups import SAMPLES
+from nms_project.errors import POSTGRES_AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def until_next_time(what: str) -> Iterator[None]:
     """PostgreSQL away, or a lock that cannot be had soon: nothing is half done, the next period goes on."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except POSTGRES_AWAY as error:
         close_old_connections()
         logger.warning("%s are put off: %s", what, type(error.__cause__ or error).__name__)
 

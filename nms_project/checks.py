@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-LONGEST_TASK_SECONDS = 120
+LONGEST_TASK_SECONDS = 120  # of polling; those of discovery are checked by discovery/checks.py
 SETTINGS = "nms"  # the tag of checks of settings, ours alone: what a worker and beat check too
 
 

@@ -88,8 +88,6 @@ class Result:
     remember: Mapping[str, str] = field(
         default_factory=dict
     )  # facts to be sent with this device's next tasks
-    # The fault is not the target's: the plugin crashed, or its answer could not be used.
-    is_plugin_fault: bool = False
     was_attempted: bool = True  # whether a plugin got the task at all
 
 
@@ -105,7 +103,6 @@ def failed(request_id: str, code: ErrorCode, error: str, *, was_attempted: bool 
         error_code=code,
         error=error[:MAX_ERROR_CHARACTERS].replace("\x00", "\ufffd"),
         was_attempted=was_attempted,
-        is_plugin_fault=code is ErrorCode.INTERNAL,
     )
 
 
@@ -198,7 +195,6 @@ def _parse_failure(request_id: str, fields: dict[str, Any]) -> Result:
         sampled_at=_parse_time(fields.get("sampled_at")),
         duration_ms=_parse_duration(fields.get("duration_ms")),
         is_login_accepted=fields.get("login") == "accepted",
-        is_plugin_fault=code is ErrorCode.INTERNAL,
     )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 from django.db import connection
 
+from devices.schedule import from_microseconds
 from metrics.levels import Piece, ceil_to, decompose
 from metrics.partitions import partitioned
 from metrics.rollups import Level, floor_to
 from polling.models import VerdictKind
-from polling.slots import from_microseconds
 from polling.verdict_rollups import COUNTS, IS_UP, OF_THESE_MONTHS, VERDICTS, Tally, skipped_slots
 
 MAX_OUTAGES = 1_000

@@ -5,11 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from nms_project.checks import SETTINGS
+from nms_project.checks import LONGEST_TASK_SECONDS, SETTINGS
 from polling.claim import PING_LEASE_SECONDS
 from polling.fping import options_from_settings
-
-LONGEST_TASK_SECONDS = 120
 
 
 @register(SETTINGS)

@@ -6,19 +6,12 @@ from nms_project.errors import NMSError
 class FpingFault(NMSError):
     """fping itself cannot work (missing, not permitted, wrong arguments): nothing is known about any host."""
 
-    code = "fping"
-
 
 class RunnerClosed(NMSError):
     """The worker is ending: the tasks under way belong to another one now."""
-
-    code = "runner_closed"
-    retryable = True
 
 
 class NoWorker(NMSError):
     """Nobody answered who should have: no worker of the queue runs, or all are busy."""
 
-    code = "unavailable"
     status = 503
-    retryable = True

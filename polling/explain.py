@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import redis
 from django.conf import settings
 
-from devices.crypto import payload_decrypt
+from devices.crypto import payload_check
 from devices.errors import CredentialUnreadable
 from devices.models import Device, DeviceStatus
 from devices.plugins import plugin_find
@@ -61,7 +61,7 @@ def _of_configuration(device: Device) -> Iterator[str]:
     if device.plugin_id != ICMP.id and plugin_find(device.plugin_id) is None:
         yield f"There is no plugin {device.plugin_id!r}: install it, or delete the device."
     try:
-        payload_decrypt(device.credential_profile.encrypted_payload)
+        payload_check(device.credential_profile.encrypted_payload)
     except CredentialUnreadable as error:
         yield f"Its credential profile {device.credential_profile.name!r} cannot be used: {error}"
 

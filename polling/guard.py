@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import orjson
 from django.db import connection
 
-from polling.slots import Slot, from_microseconds
+from devices.schedule import from_microseconds
+from polling.slots import Slot
 
 # The arrays at the end say nothing new, but keep the planner at the primary keys.
 GUARD = """

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from django.db.backends.utils import CursorWrapper
 
+from devices.schedule import from_microseconds
 from polling.models import PROVISIONAL
-from polling.slots import Report, from_microseconds
+from polling.slots import Report
 
 COLUMNS = (
     "device_id, due_at, started_at, duration_ms, rtt_ms, loss_percent, attempted, kind, error_code, error"

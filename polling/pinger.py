@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from devices.schedule import to_microseconds
 from plugins.contract import ErrorCode
 from plugins.registry import ICMP
 from polling.errors import FpingFault
@@ -16,7 +17,7 @@ from polling.fping import Echo, ping
 from polling.guard import LeasedDevice, still_leased
 from polling.models import VerdictKind
 from polling.scheduler import send_to_poll
-from polling.slots import PingedSlot, Report, Slot, to_microseconds
+from polling.slots import PingedSlot, Report, Slot
 from polling.verdicts import not_attempted
 
 logger = logging.getLogger(__name__)

@@ -101,10 +101,10 @@ def _has_exited(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def log_stderr(plugin_id: str, text: bytes, level: int = logging.WARNING) -> None:
+def log_stderr(plugin_id: str, text: bytes) -> None:
     words = text.decode(errors="replace").strip()
     if words:
-        logger.log(level, "plugin %s says: %s", plugin_id, words[-LOGGED_CHARACTERS:])
+        logger.warning("plugin %s says: %s", plugin_id, words[-LOGGED_CHARACTERS:])
 
 
 class BatchRunner:

@@ -10,12 +10,12 @@ from typing import TypeVar
 from celery import current_app
 from django.conf import settings
 
-from devices.schedule import device_hash
+from devices.schedule import device_hash, to_microseconds
 from nms_project.queues import Queue, poll_queue, queue_names
 from plugins.registry import ICMP
 from polling.backlog import queue_lengths, queue_trim, queues_attended
 from polling.claim import PING_LEASE_SECONDS, SLACK_SECONDS, Claimed, leases_expire, slots_claim
-from polling.slots import PingedSlot, Slot, to_microseconds
+from polling.slots import PingedSlot, Slot
 
 logger = logging.getLogger(__name__)
 

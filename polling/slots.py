@@ -8,14 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from devices.schedule import EPOCH, MICROSECOND, to_microseconds
+from devices.schedule import from_microseconds
 from polling.models import VerdictKind
-
-__all__ = ["PingedSlot", "Report", "Slot", "from_microseconds", "to_microseconds"]
-
-
-def from_microseconds(value: int) -> datetime:
-    return EPOCH + value * MICROSECOND
 
 
 class Slot(NamedTuple):

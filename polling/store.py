@@ -22,11 +22,12 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg.errors import UniqueViolation
 
+from devices.schedule import from_microseconds
 from metrics.rollups import late_note, writers_share
 from metrics.writer import SampleRow, samples_copy
 from polling.ledger import verdicts_copy, verdicts_upsert
 from polling.models import PROVISIONAL, VerdictKind
-from polling.slots import Report, from_microseconds
+from polling.slots import Report
 from polling.verdict_rollups import VERDICTS
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,8 @@
 
 All are delivered at least once (acks_late) and written so that a second delivery changes nothing:
 polling/guard.py drops slots that have moved on, polling/store.py stores a slot once. Threads have no time
-limits in Celery; each stage has its own deadline, and none works longer than 120 s.
+limits in Celery; each stage has its own deadline, and none works longer than LONGEST_TASK_SECONDS of
+nms_project/checks.py.
 """
 
 import logging
@@ -12,11 +13,10 @@ from typing import Any
 
 import redis
 from celery import current_app, shared_task
-from django.db import InterfaceError, OperationalError
 
 from health.services import FailedSlot, failures_record, successes_record
 from metrics.tasks import ladder_work
-from nms_project.errors import REDIS_AWAY
+from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY
 from polling.claim import slots_reset
 from polling.errors import RunnerClosed
 from polling.models import VerdictKind
@@ -33,7 +33,6 @@ from polling.verdict_rollups import VERDICTS
 
 logger = logging.getLogger(__name__)
 
-AWAY = (OperationalError, InterfaceError)
 HAND_OVER_RETRIES = {"max_retries": 10, "interval_start": 0, "interval_step": 0.5, "interval_max": 2}
 
 
@@ -42,7 +41,7 @@ def tick_task() -> None:
     """Missed or doubled ticks do no harm: the next one finds what is due."""
     try:
         tick()
-    except (*AWAY, redis.RedisError) as error:
+    except (*POSTGRES_AWAY, redis.RedisError) as error:
         logger.warning("this tick is skipped, a server is away: %s", type(error).__name__)
 
 
@@ -60,13 +59,13 @@ def rollups_task() -> None:
 
 @shared_task(name="polling.ping", ignore_result=True)
 def ping_task(slots: Sequence[Sequence[int]]) -> None:
-    with message_kept_on(*AWAY):
+    with message_kept_on(*POSTGRES_AWAY):
         hand_over(ping_slots([Slot(*slot) for slot in slots]))
 
 
 @shared_task(name="polling.poll", ignore_result=True)
 def poll_task(plugin_id: str, slots: Sequence[Sequence[Any]]) -> None:
-    with message_kept_on(*AWAY, *REDIS_AWAY, RunnerClosed):
+    with message_kept_on(*POSTGRES_AWAY, *REDIS_AWAY, RunnerClosed):
         for reports in poll_slots(plugin_id, [PingedSlot(*slot) for slot in slots]):
             hand_over(reports)
 

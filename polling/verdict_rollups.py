@@ -7,8 +7,7 @@ a login that was not tried and slots without an answer say neither.
 from collections import Counter
 from datetime import timedelta
 
-from metrics.rollups import Ladder, Level
-from metrics.sample_rollups import WANTED
+from metrics.rollups import WANTED, Ladder, Level
 from polling.models import PROVISIONAL, VerdictKind
 
 KINDS = tuple(kind.value for kind in VerdictKind)

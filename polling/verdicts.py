@@ -4,9 +4,10 @@ functions.
 
 from datetime import datetime
 
+from devices.schedule import to_microseconds
 from plugins.contract import ErrorCode, Result
 from polling.models import VerdictKind
-from polling.slots import PingedSlot, Report, Slot, to_microseconds
+from polling.slots import PingedSlot, Report, Slot
 
 KINDS = {
     ErrorCode.AUTH: VerdictKind.AUTH_FAILED,

@@ -181,7 +181,7 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
     @extend_schema(request=None, responses={202: ProvisionedSerializer})
     @action(detail=True, methods=["post"])
     def poll(self, request: Request, pk: str) -> Response:
-        """Makes an active device due at once; its next slots stay where they are."""
+        """Makes an active device due at once; its next slot keeps half an interval's distance."""
         device = self.get_object()
         if not services.device_poll_now(device_id=device.pk):
             raise Http404

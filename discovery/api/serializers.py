@@ -11,13 +11,11 @@ from devices.models import CredentialProfile
 from devices.plugins import plugin_find
 from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
-from discovery.services import MAX_FALLBACKS, fallbacks_check, fallbacks_set
+from discovery.services import MAX_FALLBACKS, TOO_MANY_FALLBACKS, fallbacks_check, fallbacks_set
 from discovery.targets import target_check
 from nms_project.errors import InvalidInput
 from nms_project.fields import StrictModelSerializer
 from nms_project.filters import MAX_ID
-
-TOO_MANY_FALLBACKS = f"At most {MAX_FALLBACKS} further credentials can be tried."
 
 
 class FallbackIdsField(serializers.ListField):

@@ -35,7 +35,6 @@ FAST = {
     "NMS_VISIBILITY_TIMEOUT_SECONDS": "8",
     "NMS_FAILURE_WINDOW_SECONDS": "30",
 }
-ALL_QUEUES = ("control", "ping", "poll.0", "poll.1", "store", "discovery")
 
 
 class LiveStack:

@@ -48,30 +48,24 @@ class _Manager(Manager):  # type: ignore[misc]  # honcho has no types
 
 @contextmanager
 def servers() -> Iterator[dict[str, str]]:
-    """The servers that are not given, started; yields the environment that leads to all of them."""
+    """The servers that are not given, started; yields the environment of the processes to come, which find
+    them by the file of endpoints.
+    """
     state_dir: Path = settings.NMS_STATE_DIR
     with ExitStack() as stack:
         stack.enter_context(_sole_owner(state_dir))
-        endpoints = {"database_url": settings.DATABASE_URL, "redis_url": settings.REDIS_URL}
+        embedded = {}
         if settings.NMS_EMBEDDED_POSTGRES:
             postgres = EmbeddedPostgres(state_dir)
             stack.callback(postgres.stop)
             postgres.start()
-            endpoints["database_url"] = postgres.url
+            embedded["database_url"] = postgres.url
         if settings.NMS_EMBEDDED_REDIS:
             redis = EmbeddedRedis(state_dir)
             stack.callback(redis.stop)
             redis.start()
-            endpoints["redis_url"] = redis.url
+            embedded["redis_url"] = redis.url
         # Other commands (a shell, a worker in another terminal) find the embedded servers by this file.
-        embedded = {
-            name: endpoints[name]
-            for name, is_embedded in (
-                ("database_url", settings.NMS_EMBEDDED_POSTGRES),
-                ("redis_url", settings.NMS_EMBEDDED_REDIS),
-            )
-            if is_embedded
-        }
         state.endpoints_write(state_dir, embedded)
         yield dict(os.environ)
 

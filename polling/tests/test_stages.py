@@ -11,6 +11,7 @@ import pytest
 from celery import current_app
 
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
+from devices.schedule import to_microseconds
 from devices.services import database_now
 from nms_project import heartbeat
 from nms_project.heartbeat import Beat, beat_write
@@ -21,7 +22,7 @@ from polling.models import VerdictKind
 from polling.pinger import ping_slots
 from polling.poller import poll_slots
 from polling.scheduler import tick
-from polling.slots import PingedSlot, Report, Slot, to_microseconds
+from polling.slots import PingedSlot, Report, Slot
 from polling.tests.conftest import verdict_kinds
 
 pytestmark = pytest.mark.usefixtures("committed")

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices.models import CredentialProfile, Device, PollState
+from devices.schedule import to_microseconds
 from metrics.models import Sample
 from polling.claim import leases_expire, slots_claim
 from polling.models import Verdict, VerdictKind
-from polling.slots import Report, to_microseconds
+from polling.slots import Report
 from polling.store import reports_store
 from polling.tests.conftest import verdict_kinds, winrm_device
 

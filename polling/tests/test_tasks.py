@@ -10,6 +10,7 @@ from celery.exceptions import Reject
 from django.db import OperationalError
 
 from devices.models import Device
+from devices.schedule import to_microseconds
 from devices.services import database_now
 from nms_project.redis_client import redis_client
 from polling import shutdown, tasks
@@ -17,7 +18,7 @@ from polling.models import ParkedMessage, Verdict, VerdictKind
 from polling.outage import message_kept_on, pause_seconds
 from polling.parking import kills_counted
 from polling.scheduler import tick
-from polling.slots import Report, to_microseconds
+from polling.slots import Report
 
 pytestmark = pytest.mark.usefixtures("committed")
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices.models import Device, DeviceStatus, PollState
+from devices.schedule import to_microseconds
 from devices.services import database_now, device_provision, device_take_off, device_update
 from metrics.models import LateMark, RollupProgress
 from metrics.rollups import writers_share
@@ -18,7 +19,7 @@ from metrics.tests.helpers import advance
 from polling.availability import availability
 from polling.claim import leases_expire, slots_claim
 from polling.models import FleetHour, Gap, Verdict, VerdictKind, VerdictRollup1d, VerdictRollup1h
-from polling.slots import Report, to_microseconds
+from polling.slots import Report
 from polling.store import reports_store
 from polling.tests.conftest import shift_state
 from polling.verdict_rollups import COUNTS, DOWN, VERDICTS, skipped_slots

@@ -33,5 +33,5 @@ class Command(BaseCommand):
         email = os.environ.get("DJANGO_SUPERUSER_EMAIL", "")
         users.create_superuser(username, email, password)
         if not given:
-            # The only time it is shown; it goes to the terminal, never to a log.
+            # The only time it is shown: to who started this, not by way of the logging.
             self.stdout.write(f"First administrator: {username}  password: {password}  (shown this once)")

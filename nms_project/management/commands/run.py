@@ -27,6 +27,7 @@ class Command(BaseCommand):
         try:
             with servers() as environment:
                 manage("prepare", environment=environment)
+                environment.pop("DJANGO_SUPERUSER_PASSWORD", None)  # nobody else's
                 manager = process_manager(environment, sys.stdout)
                 self.stdout.write(
                     f"http://{settings.NMS_BIND}:{settings.NMS_PORT}/  (Ctrl-C stops everything)"
