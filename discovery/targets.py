@@ -20,6 +20,8 @@ ACCEPTED = (
 MAX_CHARACTERS = 20_000
 MAX_ITEMS = 1_000
 
+MAPPED_PREFIX = 96  # ::ffff:0:0/96, IPv4 as IPv6 has it: the same hosts
+
 Address = IPv4Address | IPv6Address
 
 
@@ -37,6 +39,15 @@ class Range:
     def address(self, index: int) -> str:
         number = self.first + index
         return str(IPv4Address(number) if self.version == 4 else IPv6Address(number))
+
+
+NO_HOSTS = (  # the unspecified addresses, multicast, broadcast
+    Range(4, 0, 0),
+    Range(4, int(IPv4Address("224.0.0.0")), int(IPv4Address("239.255.255.255"))),
+    Range(4, int(IPv4Address("255.255.255.255")), int(IPv4Address("255.255.255.255"))),
+    Range(6, 0, 0),
+    Range(6, int(IPv6Address("ff00::")), 2**128 - 1),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,7 @@ def target_parse(text: str) -> Target:
     target = Target(tuple(_subtract(_merge(included), _merge(excluded))))
     if target.total == 0:
         raise InvalidTarget("Every address of it is excluded again.")
+    _check_unicast(target)
     return target
 
 
@@ -113,8 +125,6 @@ def _parse_item(item: str, *, is_excluded: bool = False) -> Range:
     else:
         address = _parse_address(item, item)
         found = Range(address.version, int(address), int(address))
-    if not is_excluded:
-        _check_unicast(found, item)
     return found
 
 
@@ -125,7 +135,7 @@ def _parse_address(text: str, item: str) -> Address:
         raise InvalidTarget(f"{_shown(item)} is not an address. {ACCEPTED}") from None
     if isinstance(address, IPv6Address) and address.scope_id:
         raise InvalidTarget(f"{_shown(item)} has a zone ('%…'), which means nothing on other machines.")
-    return address
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _parse_network(item: str, *, is_excluded: bool) -> Range:
@@ -133,6 +143,9 @@ def _parse_network(item: str, *, is_excluded: bool) -> Range:
         network = ip_network(item, strict=False)
     except ValueError:
         raise InvalidTarget(f"{_shown(item)} is not a network. {ACCEPTED}") from None
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= MAPPED_PREFIX:
+        network = ip_network((mapped, network.prefixlen - MAPPED_PREFIX))
     first, last = int(network.network_address), int(network.broadcast_address)
     if not is_excluded and last - first > 1:
         # Neither the network's own address nor IPv4's broadcast is a host. In IPv6 the first is the
@@ -158,14 +171,14 @@ def _parse_range(item: str) -> Range:
     return Range(first.version, int(first), int(last))
 
 
-def _check_unicast(found: Range, item: str) -> None:
+def _check_unicast(target: Target) -> None:
     """A probe of a multicast or broadcast address would be answered by everybody."""
-    build = IPv4Address if found.version == 4 else IPv6Address
-    for number in (found.first, found.last):
-        address = build(number)
-        is_broadcast = found.version == 4 and number == 0xFFFF_FFFF
-        if address.is_multicast or (address.is_unspecified and found.first == found.last) or is_broadcast:
-            raise InvalidTarget(f"{_shown(item)} covers {address}, which is no host's address.")
+    for part in target.ranges:
+        for none in NO_HOSTS:
+            first = max(part.first, none.first)
+            if part.version == none.version and first <= min(part.last, none.last):
+                address = part.address(first - part.first)
+                raise InvalidTarget(f"Covers {address}, which is no host's address; exclude it with '!'.")
 
 
 def _shown(item: str) -> str:
