@@ -5,11 +5,13 @@ stays.
 from typing import Any
 
 import orjson
+from django.db import transaction
 
 from devices.crypto import payload_decrypt, payload_encrypt
 from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile
 from devices.plugins import plugin_find, plugin_ids
+from devices.services import row_update
 from nms_project.errors import InvalidInput
 
 HIDDEN = "[HIDDEN]"
@@ -68,6 +70,16 @@ def protocol_change_check(profile: CredentialProfile, protocol: str) -> None:
         raise InvalidInput(
             {"protocol": ["Cannot change while devices or discovery profiles use this credential."]}
         )
+
+
+@transaction.atomic
+def credential_update(profile: CredentialProfile, **fields: Any) -> CredentialProfile:
+    """Saves the given fields only. Raises InvalidInput for another protocol of one in use, which is judged
+    under its lock: services.protocols_require is what waits for it.
+    """
+    current = CredentialProfile.objects.select_for_update().get(pk=profile.pk)
+    protocol_change_check(current, fields.get("protocol", current.protocol))
+    return row_update(current, **fields)
 
 
 def _validate(protocol: str, payload: dict[str, Any], field: str) -> None:

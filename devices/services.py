@@ -3,7 +3,7 @@
 Status changes are conditional updates: whoever comes second changes nothing. Time is PostgreSQL's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -21,6 +21,10 @@ from plugins.contract import MAX_REMEMBERED_BYTES
 
 FOUND = "found by discovery"
 ADDED_AT_A_TIME = 1_000
+# As the foreign key does it, but now: it is deferred to the end of the transaction.
+KEEP_PROTOCOLS = """
+SELECT id, protocol FROM devices_credentialprofile WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE
+"""
 ADDING_ATTEMPTS = 5
 
 
@@ -131,8 +135,21 @@ def _add_missing(
     return found
 
 
+def protocols_require(wanted: Iterable[tuple[int, str]]) -> None:
+    """The credential profiles (id, protocol) have these protocols, and keep them until the transaction has
+    ended. Raises Conflict for one that was changed since it was read.
+    """
+    protocols = dict(wanted)
+    with connection.cursor() as cursor:
+        cursor.execute(KEEP_PROTOCOLS, [list(protocols)])
+        kept = dict(cursor.fetchall())
+    if any(protocols[pk] != protocol for pk, protocol in kept.items()):
+        raise Conflict("The protocol of the credential profile was changed meanwhile. Try again.")
+
+
 def _enter(devices: Sequence[Device], now: datetime) -> None:
     """Run state and first event row of new devices."""
+    protocols_require({(device.credential_profile_id, device.plugin_id) for device in devices})
     PollState.objects.bulk_create(
         PollState(
             device=device,

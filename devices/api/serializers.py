@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from devices import services
 from devices.bulk import MAX_DEVICES, Outcome
-from devices.credentials import HIDDEN, payload_encrypted_for, protocol_change_check
+from devices.credentials import HIDDEN, credential_update, payload_encrypted_for, protocol_change_check
 from devices.models import (
     INTERVAL_VALIDATORS,
     SCOPED,
@@ -52,6 +52,11 @@ class CredentialSerializer(StrictModelSerializer[CredentialProfile]):
         # Uniqueness is the database's to judge, as a 409: a look before the write would race.
         extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": []}}
 
+    def validate_name(self, value: str) -> str:
+        if len(value.splitlines()) > 1:  # tables have a name in each line
+            raise serializers.ValidationError("Must be one line.")
+        return value
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         protocol = attrs.get("protocol") or (self.instance.protocol if self.instance else "")
         if self.instance:
@@ -63,7 +68,7 @@ class CredentialSerializer(StrictModelSerializer[CredentialProfile]):
         return attrs
 
     def update(self, instance: CredentialProfile, validated_data: dict[str, Any]) -> CredentialProfile:
-        return services.row_update(instance, **validated_data)
+        return credential_update(instance, **validated_data)
 
 
 # `error` is for the system to say.

@@ -1,5 +1,8 @@
 """Import and export of credential profiles: no secret comes out, a new name needs one to go in."""
 
+import csv
+import io
+import json
 from typing import Any
 
 import pytest
@@ -72,6 +75,14 @@ def test_a_name_deleted_meanwhile_makes_no_empty_profile(winrm_credential: Crede
     with pytest.raises(Conflict, match="deleted meanwhile"):
         table_import(table, checked, is_dry_run=False, is_all_or_nothing=False)
     assert not CredentialProfile.objects.exists()
+
+
+def test_a_cell_may_be_as_large_as_its_secret(api: APIClient) -> None:
+    payload = {"username": "u", "password": "p", "known_hosts": "x" * 140_000}
+    body = io.StringIO()
+    csv.writer(body).writerows([["name", "protocol", "payload"], ["s", "ssh", json.dumps(payload)]])
+    answer = api.post("/api/v1/credentials/import", body.getvalue(), content_type="text/csv")
+    assert answer.json()["counts"] == {"created": 1}
 
 
 def test_new_names_are_made_in_their_order_whatever_the_rows(api: APIClient) -> None:

@@ -39,6 +39,13 @@ def test_is_encrypted_at_rest(winrm_credential: CredentialProfile) -> None:
     assert "s3cret" not in winrm_credential.encrypted_payload
 
 
+@pytest.mark.parametrize("name", ["x\ny", "x\ry", "x\u2028y"])
+def test_a_name_is_one_line(api: APIClient, name: str) -> None:
+    answer = api.post(URL, {"name": name, "protocol": "winrm", "payload": SECRET})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["fields"] == {"name": ["Must be one line."]}
+
+
 @pytest.mark.parametrize("method", ["put", "patch"])
 @pytest.mark.parametrize("payload", ["[HIDDEN]", "", None, "absent"])
 def test_masked_empty_or_absent_keeps_the_secret(
