@@ -20,7 +20,7 @@ from metrics.partitions import Width, oldest_row, partitioned
 from metrics.paths import path_text
 from metrics.queries import reading
 from metrics.sample_rollups import LEAVES, SAMPLES, keys_only, value_at
-from nms_project.tables import csv_line
+from nms_project.tables import FORMULA, csv_line, formula_quoted
 
 Key = tuple[int, datetime]
 BEFORE_ALL: Key = (0, EPOCH)
@@ -112,14 +112,14 @@ ORDER BY device_id, metrics_sample.due_at
 # One row for each path of an interval.
 LEVEL_ROWS = (
     """
-SELECT device_id, {start_at} AS start_at, path, low AS min, high AS max, total / count AS avg, total AS sum,
-       count, last
+SELECT device_id, {start_at} AS start_at, {path} AS path, low AS min, high AS max, total / count AS avg,
+       total AS sum, count, last
 FROM ("""
     + LEAVES.format(rollups="(SELECT * FROM {table} WHERE " + OF_PAGE + ")")
     + """
 ) AS leaves
 WHERE %(paths)s::text[] = '{{}}' OR path = ANY(%(paths)s::text[])
-ORDER BY device_id, leaves.start_at, path
+ORDER BY device_id, leaves.start_at, leaves.path
 """
 )
 LEVEL_COLUMNS = ("device_id", "start_at", "path", "min", "max", "avg", "sum", "count", "last")
@@ -158,7 +158,7 @@ def _header(export: Export) -> bytes:
             "sampled_at",
             *(map(path_text, export.paths) if export.paths else ["data"]),
         ]
-    return csv_line(names)
+    return csv_line(map(formula_quoted, names))
 
 
 def _pages(export: Export) -> Iterator[Page]:
@@ -207,11 +207,24 @@ def _page(export: Export, page: Page) -> bytes:
     moments = {name: ISO.format(name) for name in ("due_at", "sampled_at", "start_at")}
     names = {"table": export.table, "column": export.column, **moments}
     if export.level in LEVELS:
-        rows = LEVEL_ROWS.format(**names)
+        path = _quoted("path") if export.form is Form.CSV else "path"
+        rows = LEVEL_ROWS.format(path=path, **names)
     else:
         rows = SAMPLE_ROWS.format(columns=_columns(export, values), **names)
     with reading() as cursor, cursor.copy(COPY[export.form].format(rows=rows), values) as copy:
         return b"".join(map(bytes, copy))
+
+
+def _cell(value: str) -> str:
+    """A text comes from a host, and may be meant for the spreadsheet of whoever opens the file."""
+    text = f"({value}) #>> '{{}}'"
+    return f"CASE jsonb_typeof({value}) WHEN 'string' THEN {_quoted(text)} ELSE {text} END"
+
+
+def _quoted(text: str) -> str:
+    """As `formula_quoted`, in SQL."""
+    starts = ", ".join(f"chr({ord(character)})" for character in FORMULA)
+    return f"CASE WHEN left({text}, 1) IN ({starts}) THEN chr(39) || ({text}) ELSE {text} END"
 
 
 def _columns(export: Export, values: dict[str, Any]) -> str:
@@ -223,6 +236,6 @@ def _columns(export: Export, values: dict[str, Any]) -> str:
         values[f"keys{n}"] = keys_only(path)
     found = [value_at(f"%(segments{n})s::text[]", f"%(keys{n})s::int[]") for n in range(len(export.paths))]
     if export.form is Form.CSV:
-        return ", ".join(f"({value}) #>> '{{}}'" for value in found)
+        return ", ".join(map(_cell, found))
     pairs = ", ".join(f"%(name{n})s::text, {value}" for n, value in enumerate(found))
     return f"json_build_object({pairs}) AS values"

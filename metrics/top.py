@@ -43,6 +43,7 @@ def plan_top(*, start: datetime, end: datetime, now: datetime) -> TopPlan:
     """Whole intervals around [start, end), up to what is rolled up: a ranking does not mix fresh and old
     devices.
     """
+    end = max(start, min(end, now))
     edge = next((level for length, level in EDGES if end - start <= length), DAYS)
     tables = partitioned()
     while now - tables[edge.table].keep > start and edge is not DAYS:

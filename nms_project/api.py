@@ -12,6 +12,7 @@ from django.db.models import ProtectedError
 from django.http import Http404, JsonResponse
 from psycopg.errors import QueryCanceled
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import BasePagination, PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -32,6 +33,7 @@ CODES = {
     405: "method_not_allowed",
     406: "not_acceptable",
     409: "conflict",
+    411: "length_required",
     413: "too_large",
     415: "unsupported_media_type",
     429: "throttled",
@@ -214,6 +216,16 @@ class CheckedPageSize(BasePagination):
 
 class PageNumbers(CheckedPageSize, PageNumberPagination):
     django_paginator_class: type[QuickPaginator] = QuickPaginator
+
+
+class FileNegotiation(DefaultContentNegotiation):
+    """What a download is does not depend on what the client says it takes; only its errors do."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except exceptions.NotAcceptable:
+            return renderers[0], renderers[0].media_type
 
 
 class RootView(APIRootView):

@@ -14,14 +14,14 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class BodyLimitMiddleware:
-    """413 by the announced length. A body without one (chunked) reads as empty: WSGI gives it no length to
-    read.
-    """
+    """413 by the announced length; 411 without one (chunked), since such a body would read as empty."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            return JsonResponse(error_body(411, "Send the body with a Content-Length."), status=411)
         length = request.META.get("CONTENT_LENGTH") or "0"
         if not length.isascii() or not length.isdigit():
             return JsonResponse(error_body(400, "Content-Length must be a number."), status=400)

@@ -9,6 +9,7 @@ from django.http import StreamingHttpResponse
 
 from nms_project.errors import InvalidInput
 
+csv.field_size_limit(2**31 - 1)  # a body has its limit; a key or a list of hosts may be larger than csv's
 # A spreadsheet takes a cell that begins so for a formula, and names are anybody's. It is quoted by an
 # apostrophe, which goes again when the table is read: one that was there before is quoted too.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")

@@ -14,6 +14,7 @@ from rest_framework.serializers import ModelSerializer
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from accounts.models import AuditEntry
+from nms_project.api import FileNegotiation
 from nms_project.filters import IdFilter, TimeFilter
 from nms_project.tables import csv_download, csv_line, formula_quoted
 
@@ -62,7 +63,7 @@ class AuditViewSet(ReadOnlyModelViewSet[AuditEntry]):
     action_needs: ClassVar = {"export": "accounts.view_auditentry"}
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
-    @action(detail=False)
+    @action(detail=False, content_negotiation_class=FileNegotiation)
     def export(self, request: Request) -> StreamingHttpResponse:
         """The entries of the same filters as CSV, oldest first."""
         found = self.filter_queryset(self.get_queryset()).order_by("id")

@@ -30,6 +30,10 @@ REUSE_GRACE = timedelta(seconds=10)
 class LoginSerializer(TokenObtainPairSerializer):
     """SimpleJWT's, whose tokens say to which session they belong."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].trim_whitespace = False  # type: ignore[attr-defined]  # SimpleJWT's, a CharField
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
         # django-axes wants Django's request: it marks it for its middleware.
         request = self.context["request"]._request

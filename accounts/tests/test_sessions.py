@@ -32,6 +32,17 @@ def works(access: str) -> bool:
     return bool(client.get("/api/v1/devices").status_code == 200)
 
 
+@pytest.mark.parametrize("path", ["/login", "/api/v1/auth/token"])
+def test_blanks_are_part_of_a_password(anonymous: APIClient, user: Any, path: str) -> None:
+    user.set_password(f" {PASSWORD} ")
+    user.save()
+    answers = [
+        anonymous.post(path, {"username": "operator", "password": sent}).status_code
+        for sent in (f" {PASSWORD} ", PASSWORD)
+    ]
+    assert answers == [200, 401]
+
+
 def test_logging_out_everywhere(anonymous: APIClient, api: APIClient, user: Any, client: Client) -> None:
     pairs = [login(anonymous), login(anonymous)]
     client.force_login(user)

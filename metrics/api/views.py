@@ -38,6 +38,7 @@ from metrics.queries import MAX_CHARACTERS, Freshness, TooMuch, freshness_of, se
 from metrics.sample_rollups import SAMPLES
 from metrics.series import Aggregation, device_series
 from metrics.top import devices_top, plan_top
+from nms_project.api import FileNegotiation
 
 TOO_MUCH = (
     f"The answer would have more than {MAX_CHARACTERS // 1_000_000} MB: ask for a path rather than whole "
@@ -144,6 +145,7 @@ class MetricExportView(APIView):
     """Any range of samples or rollups, streamed."""
 
     needs = "metrics.view_sample"
+    content_negotiation_class = FileNegotiation
     throttle_scope = QUERY
 
     @extend_schema(

@@ -106,6 +106,24 @@ def test_rollups_have_a_line_for_each_path(
     assert {(row["path"], int(row["count"])) for row in rows} == {("cpu.total", 1)}
 
 
+def test_what_a_host_says_is_no_formula(api: APIClient, device: Device, now: datetime) -> None:
+    document = {"=cmd|x!A0": -7, "name": "=HYPERLINK(1)", "@list": ["+1"], "low": -5}
+    with connection.cursor() as cursor:
+        samples_copy(cursor, [SampleRow(device.pk, now - 2 * DAY, now - 2 * DAY, json.dumps(document))])
+    start = (now - 3 * DAY).isoformat()
+    body = text(api, output="csv", path=["=cmd|x!A0", "name", "@list", "low"], start=start)
+    header, row = csv.reader(io.StringIO(body))
+    assert header[3:] == ["'=cmd|x!A0", "name", "'@list", "low"]
+    assert row[3:] == ["-7", "'=HYPERLINK(1)", '["+1"]', "-5"]
+    (sample, _) = lines(api, path=["=cmd|x!A0", "name"], start=start)
+    assert sample["values"] == {"=cmd|x!A0": -7, "name": "=HYPERLINK(1)"}
+    advance(SAMPLES, now)
+    rows = list(csv.DictReader(io.StringIO(text(api, output="csv", level="1h", start=start))))
+    assert [row["path"] for row in rows] == ["'=cmd|x!A0", "low"]
+    *rolled, _ = lines(api, level="1h", start=start)
+    assert [row["path"] for row in rolled] == ["=cmd|x!A0", "low"]
+
+
 def test_an_empty_range_is_a_whole_export(api: APIClient) -> None:
     assert lines(api) == [{"end": True, "rows": 0}]
     assert text(api, output="csv", level="1d").count("\n") == 1

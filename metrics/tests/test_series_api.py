@@ -237,6 +237,13 @@ def test_rolled_up_rows_are_ranked_up_to_where_they_are_made(
     assert datetime.fromisoformat(answer["end"]) <= now - timedelta(minutes=2)
 
 
+def test_a_ranking_ends_now_at_the_latest(api: APIClient, fleet: list[Device], now: datetime) -> None:
+    answer = top(api, start=(now - timedelta(minutes=3)).isoformat(), end=(now + 20 * HOUR).isoformat())
+    assert [row["value"] for row in answer["results"]] == [30, 20, 10]
+    ahead = top(api, start=(now + HOUR).isoformat(), end=(now + 2 * HOUR).isoformat())
+    assert ahead["results"] == []
+
+
 def test_some_devices_are_ranked_among_themselves(api: APIClient, fleet: list[Device]) -> None:
     answer = top(api, device_ids=[fleet[2].pk, 999_999])
     assert [row["device_id"] for row in answer["results"]] == [fleet[2].pk]

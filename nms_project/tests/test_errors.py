@@ -67,6 +67,36 @@ def test_an_admin_without_postgresql_is_503(
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
 
 
+def test_a_body_without_a_length_is_411(api: APIClient) -> None:
+    answer = api.patch("/api/v1/devices/1", {"hostname": "x"}, headers={"Transfer-Encoding": "chunked"})
+    assert answer.status_code == 411
+    assert answer.json()["error"]["code"] == "length_required"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("devices/export", "text/csv"),
+        ("credentials/export", "text/csv"),
+        ("discovery_profiles/export", "text/csv"),
+        ("audit/export", "text/csv"),
+        ("metrics/export?output=csv", "text/csv"),
+        ("metrics/export", "application/x-ndjson"),
+        ("metrics/prometheus?path=a", "text/plain"),
+    ],
+)
+def test_a_download_may_be_asked_for_by_its_type(api: APIClient, path: str, kind: str) -> None:
+    answer = api.get(f"/api/v1/{path}", headers={"Accept": kind})
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith(kind)
+
+
+def test_an_error_is_json_for_who_wanted_a_table(api: APIClient) -> None:
+    answer = api.get("/api/v1/metrics/export?level=2h", headers={"Accept": "text/csv"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["fields"]
+
+
 def test_redis_away_is_503(client: Client, settings: Any) -> None:
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
     answer = client.get("/healthz")

@@ -11,6 +11,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from nms_project.api import FileNegotiation
 from nms_project.errors import InvalidInput
 from nms_project.parsers import BoundedJSONParser
 from nms_project.tables import csv_download
@@ -57,7 +58,7 @@ class TableViews:
     table: ClassVar[Table[Any]]
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.BINARY})
-    @action(detail=False, url_path="export", url_name="export")
+    @action(detail=False, url_path="export", url_name="export", content_negotiation_class=FileNegotiation)
     def export_table(self, request: Request) -> Any:
         """Those of the same filters as CSV, which can be imported again."""
         found = self.filter_queryset(self.get_queryset())  # type: ignore[attr-defined]  # a viewset has them

@@ -18,6 +18,7 @@ from devices.models import CredentialProfile, Device
 from devices.services import database_now
 from metrics.api.ranges import DeviceSlotsView, plan_asked, plan_fields, validated
 from metrics.api.serializers import StepQuerySerializer
+from nms_project.api import FileNegotiation
 from nms_project.queues import queue_names
 from polling.api.serializers import (
     AvailabilitySerializer,
@@ -234,6 +235,7 @@ class SystemMetricsView(APIView):
     """The system itself, for Prometheus."""
 
     needs = "polling.view_verdict"
+    content_negotiation_class = FileNegotiation
 
     authentication_classes = (ScrapeTokenAuthentication, *APIView.authentication_classes)
 
@@ -246,6 +248,7 @@ class LastValuesView(APIView):
     """The newest values of the devices, for Prometheus."""
 
     needs = "metrics.view_sample"
+    content_negotiation_class = FileNegotiation
 
     authentication_classes = (ScrapeTokenAuthentication, *APIView.authentication_classes)
 
