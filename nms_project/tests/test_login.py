@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
@@ -62,6 +63,14 @@ def test_a_broken_token_is_401(anonymous: APIClient) -> None:
 @pytest.mark.parametrize("name", ["schema", "docs", "redoc", "home"])
 def test_pages_answer(admin_client: Any, name: str) -> None:
     assert admin_client.get(reverse(name), follow=True).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/admin/login/", "/api-auth/login/"])
+def test_a_login_page_by_itself_leads_to_the_dashboard(client: Client, admin_user: Any, path: str) -> None:
+    admin_user.set_password(PASSWORD)
+    admin_user.save()
+    answer = client.post(path, {"username": admin_user.username, "password": PASSWORD}, follow=True)
+    assert (answer.status_code, answer.redirect_chain) == (200, [("/admin/", 302)])
 
 
 def test_the_browsable_api_answers(admin_client: Any) -> None:
