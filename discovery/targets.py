@@ -103,17 +103,19 @@ def target_parse(text: str) -> Target:
     target = Target(tuple(_subtract(_merge(included), _merge(excluded))))
     if target.total == 0:
         raise InvalidTarget("Every address of it is excluded again.")
-    _check_unicast(target)
     return target
 
 
 def target_check(text: str, limit: int) -> Target:
-    """A target that one run may expand. Raises InvalidTarget, for too many addresses with their count."""
+    """A target that one run may expand: of not too many addresses, each of which may be a host's. Raises
+    InvalidTarget.
+    """
     target = target_parse(text)
     if target.total > limit:
         raise InvalidTarget(
             f"Covers {target.total:,} addresses; a run takes at most {limit:,}. Split it into profiles."
         )
+    _check_unicast(target)
     return target
 
 

@@ -40,13 +40,14 @@ SELECT '{name}' AS name, device_id, hostname, value FROM (
     for name in NAMES
 )
 DRIVES = "$.disk.drives.* ? (@.total >= 1 && @.total <= 1e300 && @.free >= 0 && @.free <= 1e300)"
+FREE = NUMBER.format(value="(drive -> 'free')")
 # Of a disk the fullest drive: a total hides the one that runs over.
 BUSIEST = f"""
 WITH newest AS MATERIALIZED (
     SELECT state.device_id, {_number("{cpu,total}")} AS cpu,
            {_percent(_number("{memory,used}"), _number("{memory,total}"))} AS memory,
            (
-               SELECT max(100 - {_percent("(drive ->> 'free')::float8", "(drive ->> 'total')::float8")})
+               SELECT max(100 - {_percent(FREE, "(drive ->> 'total')::float8")})
                FROM jsonb_path_query(data, '{DRIVES}') AS drive
            ) AS disk,
            rtt_ms AS rtt

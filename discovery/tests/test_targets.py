@@ -77,7 +77,7 @@ def test_a_24_has_254_hosts() -> None:
 )
 def test_refuses_in_words(text: str, words: str) -> None:
     with pytest.raises(InvalidTarget, match=words) as caught:
-        target_parse(text)
+        target_check(text, 65_536)
     assert list(caught.value.fields) == ["target"]
 
 

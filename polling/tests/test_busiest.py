@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from devices.models import CredentialProfile
+from devices.models import CredentialProfile, Device
 from devices.services import database_now
 from metrics.tests.helpers import store
 from polling.busiest import busiest
@@ -29,6 +29,7 @@ def drive(total: Any, free: Any) -> dict[str, Any]:
         '{"memory": {"used": "5", "total": [1]}}',
         '{"disk": {"drives": {"C:": {"total": 1e400, "free": 1e400}}}}',
         '{"disk": {"drives": {"C:": {"total": 1e-300, "free": 1e300}}}}',
+        '{"disk": {"drives": {"C:": {"total": 0.5, "free": 1e-400}}}}',
         '{"disk": {"drives": {"C:": {"total": "x", "free": null}}}}',
         '{"disk": {"drives": [1, "x", {}]}}',
         '{"cpu": {"total": 1e400}}',
@@ -48,3 +49,9 @@ def test_numbers_that_are_none_break_nothing(winrm_credential: CredentialProfile
         "disk": [75],
     }
     assert busiest(now + timedelta(hours=1), limit=5) == NOTHING
+
+
+def test_what_is_next_to_nothing_is_nothing(device: Device) -> None:
+    now = database_now()
+    store({(device.pk, now): '{"disk": {"drives": {"C:": {"total": 5, "free": 1e-400}}}}'})
+    assert [row.value for row in busiest(now, limit=5)["disk"]] == [100]
