@@ -79,8 +79,10 @@ def stream() -> int:
 
 
 def _stop(reader: Any, pool: Any) -> None:
-    """Tasks under way are given up; the session cache deletes their shells."""
-    reader.kill(block=False)
+    """Tasks under way are given up; the session cache deletes their shells. The reader ends first: it may
+    have a line in hand that becomes a task.
+    """
+    reader.kill()
     pool.kill(block=False)
 
 

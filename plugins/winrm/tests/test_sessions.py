@@ -1,6 +1,9 @@
 """Sessions kept between polls: what they cost, when they are renewed, and that nothing is left on a host."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import time
 
@@ -65,6 +68,29 @@ def test_sigterm_in_the_middle_deletes_the_shells(simulator: Simulator) -> None:
     assert (
         after["shells_opened"] - before["shells_opened"] == after["shells_closed"] - before["shells_closed"]
     )
+
+
+def test_sigterm_gives_up_a_task_that_is_read_at_that_moment() -> None:
+    with socket.create_server(("127.20.9.1", 0)) as silent:
+        last = {**task("127.20.9.1"), "port": silent.getsockname()[1]}
+        with subprocess.Popen(
+            [str(PLUGIN.executable), "--stream"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(b"{}\n")
+            process.stdin.flush()
+            assert process.stdout.readline()  # it is up
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            process.stdin.write(json.dumps(last).encode() + b"\n")
+            process.stdin.flush()
+            process.terminate()
+            process.send_signal(signal.SIGCONT)
+            assert process.wait(last["timeout_seconds"] / 2) == 0
 
 
 @pytest.mark.parametrize("way", ["powershell", "powershell_process"])
