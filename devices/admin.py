@@ -10,8 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from devices import services
+from devices.addresses import SCOPED
 from devices.credential_form import OF_THE_PROFILE, CredentialForm, credential_form, payload_stored
-from devices.models import SCOPED, CredentialProfile, Device
+from devices.models import CredentialProfile, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from devices.search import devices_search
 from devices.transfer import CredentialTable, DeviceTable

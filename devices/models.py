@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from devices.addresses import host_address_check
 from plugins.registry import ICMP
 
 MIN_INTERVAL_SECONDS = 10
@@ -14,7 +15,6 @@ DEFAULT_INTERVAL_SECONDS = 60
 
 INTERVAL_VALIDATORS = [MinValueValidator(MIN_INTERVAL_SECONDS), MaxValueValidator(MAX_INTERVAL_SECONDS)]
 PORT_VALIDATORS = [MinValueValidator(0), MaxValueValidator(65_535)]
-SCOPED = "Must have no scope (%): it has a meaning on one machine only."
 
 
 def port_error(plugin_id: str, port: int) -> str:
@@ -59,7 +59,8 @@ class DeviceStatus(models.TextChoices):
 
 class Device(Timestamped):
     hostname = models.CharField(max_length=255)
-    ip_address = models.GenericIPAddressField("IP address")
+    # IPv4 as IPv6 has it, ::ffff:10.0.0.1, is the same host.
+    ip_address = models.GenericIPAddressField("IP address", unpack_ipv4=True, validators=[host_address_check])
     plugin_id = models.CharField(max_length=32)
     port = models.PositiveIntegerField(validators=PORT_VALIDATORS)
     credential_profile = models.ForeignKey(

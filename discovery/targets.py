@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+from devices.addresses import NO_HOSTS
 from discovery.errors import InvalidTarget
 
 ACCEPTED = (
@@ -39,15 +40,6 @@ class Range:
     def address(self, index: int) -> str:
         number = self.first + index
         return str(IPv4Address(number) if self.version == 4 else IPv6Address(number))
-
-
-NO_HOSTS = (  # the unspecified addresses, multicast, broadcast
-    Range(4, 0, 0),
-    Range(4, int(IPv4Address("224.0.0.0")), int(IPv4Address("239.255.255.255"))),
-    Range(4, int(IPv4Address("255.255.255.255")), int(IPv4Address("255.255.255.255"))),
-    Range(6, 0, 0),
-    Range(6, int(IPv6Address("ff00::")), 2**128 - 1),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +166,10 @@ def _parse_range(item: str) -> Range:
 
 
 def _check_unicast(target: Target) -> None:
-    """A probe of a multicast or broadcast address would be answered by everybody."""
     for part in target.ranges:
-        for none in NO_HOSTS:
-            first = max(part.first, none.first)
-            if part.version == none.version and first <= min(part.last, none.last):
+        for network in NO_HOSTS:
+            first = max(part.first, int(network[0]))
+            if part.version == network.version and first <= min(part.last, int(network[-1])):
                 address = part.address(first - part.first)
                 raise InvalidTarget(f"Covers {address}, which is no host's address; exclude it with '!'.")
 

@@ -74,6 +74,9 @@ class IdFilter(filters.Filter):
 class AddressFilter(filters.Filter):
     field_class = forms.GenericIPAddressField
 
+    def __init__(self, field_name: str | None = None) -> None:
+        super().__init__(field_name=field_name, unpack_ipv4=True)
+
 
 class TimeField(IsoDateTimeField):
     def to_python(self, value: Any) -> datetime | None:

@@ -7,11 +7,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from devices import services
+from devices.addresses import SCOPED, host_address_check
 from devices.bulk import MAX_DEVICES, Outcome
 from devices.credentials import HIDDEN, credential_update, payload_encrypted_for, protocol_change_check
 from devices.models import (
     INTERVAL_VALIDATORS,
-    SCOPED,
     CredentialProfile,
     Deletion,
     Device,
@@ -78,7 +78,9 @@ IMMUTABLE = ("credential_profile", "discovery_profile")
 
 @extend_schema_field(ADDRESS_SCHEMA)
 class AddressField(serializers.IPAddressField):
-    """An address that means the same on every machine: none with a scope, such as fe80::1%eth0."""
+    """A host's address that means the same on every machine: none with a scope, such as fe80::1%eth0."""
+
+    default_validators = [host_address_check]
 
     def to_internal_value(self, data: Any) -> str:
         if isinstance(data, str) and "%" in data:

@@ -150,10 +150,12 @@ def device_form(credential: CredentialProfile, **fields: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("address", ["10.0.0.1", "::ffff:10.0.0.1"])
 def test_a_device_is_added_with_its_run_state(
-    admin_client: Client, winrm_credential: CredentialProfile
+    admin_client: Client, winrm_credential: CredentialProfile, address: str
 ) -> None:
-    answer = admin_client.post(reverse("admin:devices_device_add"), device_form(winrm_credential))
+    fields = device_form(winrm_credential, ip_address=address)
+    answer = admin_client.post(reverse("admin:devices_device_add"), fields)
     assert answer.status_code == 302
     assert PollState.objects.filter(device__ip_address="10.0.0.1").exists()
 
@@ -166,6 +168,8 @@ def test_a_device_is_added_with_its_run_state(
         {"polling_interval_seconds": "5"},
         {"ip_address": "fe80::2%eth9"},
         {"ip_address": "%"},
+        {"ip_address": "10.0.0.300"},
+        {"ip_address": "224.0.0.1"},
     ],
 )
 def test_a_device_that_cannot_work_is_refused(

@@ -42,6 +42,10 @@ def test_an_active_one_is_due_at_once(api: APIClient, winrm_credential: Credenti
     [
         ({"ip_address": "10.0.0.300"}, "ip_address"),
         ({"ip_address": "host"}, "ip_address"),
+        ({"ip_address": "0.0.0.0"}, "ip_address"),
+        ({"ip_address": "::ffff:224.0.0.1"}, "ip_address"),
+        ({"ip_address": "255.255.255.255"}, "ip_address"),
+        ({"ip_address": "ff02::1"}, "ip_address"),
         ({"port": 0}, "port"),
         ({"port": 65_536}, "port"),
         ({"polling_interval_seconds": 9}, "polling_interval_seconds"),
@@ -286,6 +290,11 @@ def test_any_number_is_a_page_size(
     api: APIClient, device: Device, ping_device: Device, size: str, shown: int
 ) -> None:
     assert len(api.get(URL, {"page_size": size}).json()["results"]) == shown
+
+
+def test_an_ipv4_address_is_found_as_ipv6_has_it(api: APIClient, device: Device) -> None:
+    answer = api.get(URL, {"ip_address": f"::ffff:{device.ip_address}"})
+    assert [row["id"] for row in answer.json()["results"]] == [device.pk]
 
 
 def test_a_zone_in_an_address_filter_is_no_bug(api: APIClient, device: Device) -> None:
