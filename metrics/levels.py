@@ -78,14 +78,15 @@ def decompose(levels: Sequence[Level], start: datetime, end: datetime) -> tuple[
 def plan_series(
     *, start: datetime, end: datetime, step: timedelta, now: datetime, ladder: Ladder = SAMPLES
 ) -> Plan:
-    """Whole steps around [start, end), up to now.
+    """Whole steps around [start, end), up to now: none of a range that is wholly ahead.
 
     Where rows that are fine enough have been dropped already, the step becomes longer.
     """
     level = _level_for(ladder, start, step, now)
     if level is not None and step % level.interval:
         step = (step // level.interval + 1) * level.interval
-    low, high = floor_to(start, step), min(ceil_to(end, step), now)
+    low = floor_to(start, step)
+    high = max(low, min(ceil_to(end, step), now))
     levels = ladder.levels[: ladder.levels.index(level) + 1] if level else ()
     pieces = decompose(levels, low, high)
     return Plan(level_name(pieces), step, low, high, pieces)

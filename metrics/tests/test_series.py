@@ -213,7 +213,9 @@ def test_a_path_means_the_same_at_every_level(three: list[Device], path: list[st
     assert answers[0][0] == expected
 
 
-def test_an_empty_range_is_an_empty_answer(three: list[Device]) -> None:
-    plan = plan_series(start=START + DAY, end=START + DAY, step=timedelta(minutes=5), now=START)
+@pytest.mark.parametrize("length", [timedelta(0), DAY])
+def test_a_range_that_is_empty_or_ahead_is_an_empty_answer(three: list[Device], length: timedelta) -> None:
+    plan = plan_series(start=START + DAY, end=START + DAY + length, step=timedelta(minutes=5), now=START)
+    assert plan.start == plan.end == START + DAY
     found = device_series(device_id=three[0].pk, paths=[["a"]], plan=plan, aggregation=Aggregation.AVG)
     assert (found[0], found[1][0].points) == (0, [])
