@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 TIMEOUT_SECONDS = 30
+# Who shares the login may have used up its share of requests: asked again when the server says.
+WHEN_THROTTLED = Retry(
+    5, connect=0, read=0, status_forcelist=[429], allowed_methods=None, raise_on_status=False
+)
 
 
 class Client:
@@ -13,6 +19,7 @@ class Client:
         self.base_url = base_url
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy between us and loopback
+        self.session.mount(base_url, HTTPAdapter(max_retries=WHEN_THROTTLED))
         self._login: tuple[str, str] | None = None
 
     def is_up(self) -> bool:

@@ -7,7 +7,9 @@ import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -82,6 +84,31 @@ class Watch(threading.Thread):
                 self.leaks.append(command)
             if kind != "other" and (keys.search(environment) or b"NMS_" in environment):
                 self.leaks.append(command)
+
+
+class ThrottledOnce(BaseHTTPRequestHandler):
+    statuses: ClassVar[list[int]] = []
+
+    def do_POST(self) -> None:
+        self.statuses.append(200 if self.statuses else 429)
+        self.send_response(self.statuses[-1])
+        self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_it_outlasts_somebody_who_uses_its_login_a_lot() -> None:
+    with HTTPServer(("127.0.0.1", 0), ThrottledOnce) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            assert Client(f"http://127.0.0.1:{server.server_port}").post("metrics", {}) == {}
+        finally:
+            server.shutdown()
+    assert ThrottledOnce.statuses == [429, 200]
 
 
 def api_answers(client: Client) -> Iterator[requests.Response]:
