@@ -30,7 +30,8 @@ class Claimed:
 # aimed: the latest grid point, or next_poll_at itself where that is later (a device just provisioned is due
 #        off its grid).
 # slot: due_at is what was aimed at. It never repeats: if it would, it is now. The next one keeps half an
-#       interval's distance. skipped counts the slots that a stall left behind: they get no verdict.
+#       interval's distance. skipped counts the slots that a stall left behind: they get no verdict. The first
+#       slot after provisioning is none, though a grid point may come before the tick.
 # moved: without a lease, or with one that ran out, the new slot is leased; a live lease stays as it is.
 # ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`.
 #         A slot that has its answer already keeps it.
@@ -54,7 +55,7 @@ WITH due AS MATERIALIZED (
     SELECT due.*, greatest(date_bin(step, now(), origin), next_poll_at) AS aimed_at FROM due
 ), slot AS MATERIALIZED (
     SELECT device_id, step, origin, lease_due_at, leased_until, next_poll_at, interval_seconds,
-           ceil(extract(epoch FROM aimed_at - next_poll_at) / interval_seconds)::int AS skipped,
+           floor(extract(epoch FROM aimed_at - next_poll_at) / interval_seconds)::int AS skipped,
            CASE WHEN aimed_at <= last_due_at THEN now() ELSE aimed_at END AS due_at,
            leased_until > now() AS is_leased
     FROM aimed
@@ -126,27 +127,36 @@ WHERE state.device_id = expired.device_id AND state.device_id = ANY (ARRAY(SELEC
 
 # After provisioning the next slot may be up to one and a half intervals after the last, so that alone is no
 # sign; a last slot in the future is one.
-RESET = """
+IS_TOO_FAR = """
+next_poll_at > statement_timestamp() + make_interval(secs => interval_seconds)
+AND (last_due_at IS NULL OR last_due_at > statement_timestamp()
+     OR next_poll_at > last_due_at + 1.5 * make_interval(secs => interval_seconds))"""
+# A lease of before the jump would last as long as that was far.
+IS_LONG = "leased_until > statement_timestamp() + make_interval(secs => %(lease)s)"
+IS_AHEAD = "(last_polled_at > statement_timestamp() OR newest_sample_at > statement_timestamp())"
+# In the order of the ids, as the store locks them.
+LOCK_AHEAD = f"""
+SELECT device_id FROM devices_pollstate WHERE ({IS_TOO_FAR}) OR {IS_LONG} OR {IS_AHEAD}
+ORDER BY device_id FOR UPDATE
+"""
+RESET = f"""
 UPDATE devices_pollstate
-SET next_poll_at = date_bin(make_interval(secs => interval_seconds), now(),
+SET next_poll_at = date_bin(make_interval(secs => interval_seconds), statement_timestamp(),
                             timestamptz 'epoch' + make_interval(secs => grid_offset_ms / 1000.0))
                    + make_interval(secs => interval_seconds)
-WHERE next_poll_at > now() + make_interval(secs => interval_seconds)
-  AND (last_due_at IS NULL OR last_due_at > now()
-       OR next_poll_at > last_due_at + 1.5 * make_interval(secs => interval_seconds))
+WHERE device_id = ANY(%(ids)s) AND {IS_TOO_FAR}
 """
-# A lease of before the jump would last as long as that was far.
-RESET_LEASES = """
-UPDATE devices_pollstate SET leased_until = now() + make_interval(secs => %(lease)s)
-WHERE leased_until > now() + make_interval(secs => %(lease)s)
+RESET_LEASES = f"""
+UPDATE devices_pollstate SET leased_until = statement_timestamp() + make_interval(secs => %(lease)s)
+WHERE device_id = ANY(%(ids)s) AND {IS_LONG}
 """
 # What was polled while the clock was ahead stays in the ledger, but is the newest of nothing.
-RESET_NEWEST = """
+RESET_NEWEST = f"""
 UPDATE devices_pollstate AS state
-SET last_polled_at = least(last_polled_at, now()),
+SET last_polled_at = least(last_polled_at, statement_timestamp()),
     newest_sample_at = (SELECT max(due_at) FROM metrics_sample AS sample
-                        WHERE sample.device_id = state.device_id AND sample.due_at <= now())
-WHERE last_polled_at > now() OR newest_sample_at > now()
+                        WHERE sample.device_id = state.device_id AND sample.due_at <= statement_timestamp())
+WHERE device_id = ANY(%(ids)s) AND {IS_AHEAD}
 """
 
 
@@ -185,9 +195,10 @@ def slots_reset(*, lease_seconds: float) -> int:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         writers_share(cursor)
-        cursor.execute(RESET)
+        cursor.execute(LOCK_AHEAD, {"lease": lease_seconds})
+        of = {"ids": [device_id for (device_id,) in cursor.fetchall()], "lease": lease_seconds}
+        cursor.execute(RESET, of)
         moved = int(cursor.rowcount)
-        cursor.execute(RESET_LEASES, {"lease": lease_seconds})
-        for statement in (RESET_NEWEST, DROP_GAPS, CUT_GAPS):
-            cursor.execute(statement)
+        for statement in (RESET_LEASES, RESET_NEWEST, DROP_GAPS, CUT_GAPS):
+            cursor.execute(statement, of)
         return moved

@@ -4,7 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection, transaction
 
 from devices.models import CredentialProfile, Device, PollState
 from devices.schedule import EPOCH, to_microseconds
@@ -13,7 +13,7 @@ from metrics.tests.helpers import store
 from polling.claim import Claimed, leases_expire, slots_claim, slots_reset
 from polling.models import Gap, VerdictKind
 from polling.slots import Report
-from polling.store import reports_store
+from polling.store import LOCK, reports_store
 from polling.tests.conftest import shift_state, verdict_kinds, winrm_device
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -66,6 +66,15 @@ def test_slots_skipped_in_a_stall_collapse_into_the_latest(device: Device) -> No
     (claimed,) = claim()
     assert before - timedelta(seconds=60) < claimed.due_at <= before + timedelta(seconds=5)
     assert claim() == []
+
+
+def test_the_first_slot_of_a_device_is_not_skipped_for_one_of_its_grid(device: Device) -> None:
+    now = database_now()
+    ahead_ms = to_microseconds(now - timedelta(seconds=2)) // 1_000 % 60_000  # a grid point after the slot
+    PollState.objects.update(next_poll_at=now - timedelta(seconds=4), grid_offset_ms=ahead_ms)
+    (claimed,) = claim()
+    assert claimed.due_at > now - timedelta(seconds=3)
+    assert not Gap.objects.exists()
 
 
 def test_a_slot_beside_a_live_lease_is_an_overrun(device: Device) -> None:
@@ -121,6 +130,31 @@ def test_a_lease_of_before_a_jump_back_ends_like_a_new_one(device: Device) -> No
     state = PollState.objects.get()
     assert state.leased_until is not None
     assert timedelta(seconds=LEASE - 5) < state.leased_until - database_now() <= timedelta(seconds=LEASE)
+
+
+def test_a_reset_locks_in_the_order_of_the_store(winrm_credential: CredentialProfile) -> None:
+    ids = [winrm_device(winrm_credential, last).pk for last in range(1, 31)]
+    errors: list[Exception] = []
+
+    def store_like() -> None:
+        try:
+            for _ in range(40):
+                with transaction.atomic(), connection.cursor() as cursor:
+                    for device_id in ids:
+                        cursor.execute(LOCK, [[device_id]])
+        except OperationalError as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    storing = threading.Thread(target=store_like)
+    storing.start()
+    while storing.is_alive():
+        for device_id in reversed(ids):  # so that they lie in the table the other way round
+            shift_state(device_id, seconds=7_200)
+        assert reset() == len(ids)
+    storing.join()
+    assert errors == []
 
 
 def test_what_was_polled_ahead_is_the_newest_of_nothing(device: Device) -> None:
