@@ -63,7 +63,7 @@ def workers_list() -> list[Worker]:
     found = []
     for name, line in stored.items():
         fields = orjson.loads(line)
-        silent = max(0.0, _seconds(now) - fields.pop("at"))
+        silent = _apart(now, fields.pop("at"))
         if silent < FORGET_SECONDS:
             found.append(Worker(name.decode(), silent, Beat(**fields)))
     return sorted(found, key=lambda worker: worker.name)
@@ -72,11 +72,11 @@ def workers_list() -> list[Worker]:
 def beat_write(name: str, beat: Beat) -> None:
     """Also drops the lines of those that have been gone for long."""
     client = redis_client()
-    now = _seconds(client.time())
+    now: Any = client.time()
     stored: dict[bytes, bytes] = client.hgetall(KEY)  # type: ignore[assignment]  # no decoding client
-    old = [field for field, line in stored.items() if now - orjson.loads(line)["at"] > FORGET_SECONDS]
+    old = [field for field, line in stored.items() if _apart(now, orjson.loads(line)["at"]) > FORGET_SECONDS]
     with client.pipeline(transaction=False) as pipeline:
-        pipeline.hset(KEY, name, orjson.dumps({"at": now, **asdict(beat)}))
+        pipeline.hset(KEY, name, orjson.dumps({"at": _seconds(now), **asdict(beat)}))
         if old:
             pipeline.hdel(KEY, *old)
         pipeline.execute()
@@ -85,6 +85,11 @@ def beat_write(name: str, beat: Beat) -> None:
 def _seconds(moment: Any) -> float:
     """Of Redis's TIME: seconds and microseconds."""
     return float(moment[0] + moment[1] / 1_000_000)
+
+
+def _apart(now: Any, at: float) -> float:
+    """What was said ahead of now was said before the clock was set back, nobody knows how long ago."""
+    return abs(_seconds(now) - at)
 
 
 class Heart(bootsteps.StartStopStep):

@@ -6,7 +6,11 @@
 -- Returns 0, or the microseconds to wait; a request that has to wait takes nothing.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local full_at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
+local full_at = tonumber(redis.call('GET', KEYS[1]) or '0')
+-- Later than a whole allowance from now: the clock has been set back since.
+if full_at < now or full_at > now + tonumber(ARGV[2]) then
+  full_at = now
+end
 local after = full_at + tonumber(ARGV[1])
 local wait = after - now - tonumber(ARGV[2])
 if wait > 0 then

@@ -40,6 +40,14 @@ def test_requests_at_the_same_moment_take_no_more_than_there_is() -> None:
     assert 100 <= allowed.count(True) <= 110  # it refills while we count
 
 
+def test_a_clock_set_back_holds_nobody_up() -> None:
+    take("a", "read", 60)
+    (key,) = redis_client().keys("nms:throttle:*")
+    redis_client().incrby(key, 3_600_000_000)
+    assert [take("a", "read", 60) for _ in range(60)] == [0] * 60
+    assert 0 < take("a", "read", 60) <= 1
+
+
 def test_what_has_refilled_is_forgotten() -> None:
     take("a", "read", 60)
     (key,) = redis_client().keys("nms:throttle:*")

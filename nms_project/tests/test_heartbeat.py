@@ -30,5 +30,8 @@ def test_one_that_was_killed_is_gone_and_then_forgotten() -> None:
     assert not worker.is_alive
     silent("killed", heartbeat.FORGET_SECONDS)
     assert workers_list() == []
+    beat_write("ahead", BEAT)
+    silent("ahead", -heartbeat.FORGET_SECONDS - 60)  # it was killed before the clock was set back
+    assert workers_list() == []
     beat_write("other", BEAT)  # which also takes the old line away
     assert list(redis_client().hgetall(KEY)) == [b"other"]
