@@ -44,9 +44,12 @@ def script() -> bytes:
 class Connection:
     """Raises OSError, asyncssh.Error, HostKeyRefused and ScriptError."""
 
-    def __init__(self, client: asyncssh.SSHClientConnection, learned_key: str) -> None:
+    def __init__(
+        self, client: asyncssh.SSHClientConnection, learned_key: str, *, relies_on_remembered: bool
+    ) -> None:
         self._client = client
         self.learned_key = learned_key  # "" unless it was trusted on first use just now
+        self.relies_on_remembered = relies_on_remembered
         shown = client.get_server_host_key()
         self.host_key = _openssh(shown) if shown else ""
 
@@ -119,7 +122,9 @@ async def connect(task: Task, keys: "KeyRing") -> Connection:
         )
     except asyncssh.HostKeyNotVerifiable:
         raise HostKeyRefused(guard.words(has_known=bool(trust[0] or trust[1]))) from None
-    return Connection(client, guard.learned_key)
+    return Connection(
+        client, guard.learned_key, relies_on_remembered=bool(task.remembered.get(REMEMBERED_KEY))
+    )
 
 
 class _HostKeyGuard(asyncssh.SSHClient):

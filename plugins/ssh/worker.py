@@ -78,8 +78,9 @@ class SshHost:
 
 
 def _trusts(task: Task, connection: Connection) -> bool:
-    """False where another key is to be trusted by now."""
-    return task.remembered.get(REMEMBERED_KEY, connection.host_key) == connection.host_key
+    """False where another key is to be trusted by now, or the one that was trusted has been forgotten."""
+    remembered = task.remembered.get(REMEMBERED_KEY)
+    return remembered == connection.host_key if remembered else not connection.relies_on_remembered
 
 
 def _learned(task: Task, connection: Connection) -> dict[str, str]:

@@ -269,6 +269,16 @@ def test_payloads_that_cannot_work_are_refused_by_the_schema(payload: dict[str, 
     assert PLUGIN.credential_errors(payload)
 
 
+def test_a_key_that_was_forgotten_is_learnt_anew_by_the_next_poll(
+    server: Server, runner: StreamRunner
+) -> None:
+    """Also where the connection is kept that was made when the key was remembered."""
+    told = {"host_key": server.host_key}
+    for remembered, expected in ((told, {}), ({}, told), (told, {})):
+        (result,) = polls(runner, server, remembered=remembered)
+        assert result.remember == expected
+
+
 def test_a_key_is_told_until_it_is_remembered(server: Server, runner: StreamRunner) -> None:
     """A result may be lost on its way, or a person have the device forget."""
     told = {"host_key": server.host_key}
