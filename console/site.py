@@ -6,7 +6,8 @@ from typing import Any
 from csp.decorators import csp_update
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -49,6 +50,13 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         }
         request.current_app = self.name
         return TemplateResponse(request, "console/dashboard.html", context)
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        try:
+            answer: TemplateResponse = super().search(request, extra_context)
+        except InvalidPage as error:
+            raise Http404(str(error)) from None
+        return answer
 
     def live(self, request: HttpRequest) -> HttpResponse:
         """The panels of the dashboard as they are now."""

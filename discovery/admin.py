@@ -1,5 +1,6 @@
 """The admin of discovery: profiles to edit and run, runs and results to read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -8,11 +9,12 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from devices.models import port_error
+from devices.models import CredentialProfile, port_error
 from devices.plugins import plugin_find
+from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, FallbackCredential
 from discovery.selectors import runs_with_progress
-from discovery.services import fallbacks_check, profile_delete, run_start
+from discovery.services import fallbacks_check, profile_delete, protocols_keep, run_start
 from discovery.targets import target_check
 from discovery.transfer import DiscoveryProfileTable
 from nms_project.admin import ReadOnlyAdmin, TabularInline
@@ -63,6 +65,8 @@ class DiscoveryProfileForm(forms.ModelForm[DiscoveryProfile]):
 
 
 class FallbackCredentialFormSet(forms.BaseInlineFormSet[FallbackCredential, DiscoveryProfile, Any]):
+    credentials: Sequence[CredentialProfile] = ()  # those that it leaves, once it is clean
+
     def clean(self) -> None:
         super().clean()
         kept = [
@@ -70,11 +74,13 @@ class FallbackCredentialFormSet(forms.BaseInlineFormSet[FallbackCredential, Disc
             for form in self.forms
             if form.is_valid() and not form.cleaned_data.get("DELETE")
         ]
-        credentials = [fields["credential_profile"] for fields in kept if fields.get("credential_profile")]
+        self.credentials = [
+            fields["credential_profile"] for fields in kept if fields.get("credential_profile")
+        ]
         if self.instance.credential_profile_id is None:
             return
         try:
-            fallbacks_check(self.instance.credential_profile, credentials)
+            fallbacks_check(self.instance.credential_profile, self.credentials)
         except InvalidInput as error:
             raise forms.ValidationError(error.fields["fallback_credential_profile_ids"]) from None
 
@@ -99,6 +105,17 @@ class DiscoveryProfileAdmin(TableAdmin):
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("discovery.add_discoveryrun")
+
+    def save_model(self, request: HttpRequest, obj: DiscoveryProfile, form: Any, change: bool) -> None:
+        if change:
+            row_update(obj, **{name: form.cleaned_data[name] for name in form.changed_data})
+        else:
+            super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        fallbacks = [credential for formset in formsets for credential in formset.credentials]
+        protocols_keep([form.instance.credential_profile, *fallbacks])
 
     def delete_model(self, request: HttpRequest, obj: DiscoveryProfile) -> None:
         profile_delete(profile_id=obj.pk)

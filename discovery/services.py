@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce, Now
 from kombu.exceptions import OperationalError as BrokerError
 
 from devices.models import CredentialProfile
+from devices.services import protocols_require
 from discovery.models import (
     DiscoveryProfile,
     DiscoveryResult,
@@ -90,6 +91,11 @@ def fallbacks_check(own: CredentialProfile, fallbacks: Sequence[CredentialProfil
         error = f"All must be for {own.protocol!r}, as the profile's own credential is."
     if error:
         raise InvalidInput({"fallback_credential_profile_ids": [error]})
+
+
+def protocols_keep(credentials: Sequence[CredentialProfile | None]) -> None:
+    """Of those that a profile has from now on; they were checked as they were read. Raises Conflict."""
+    protocols_require({(each.pk, each.protocol) for each in credentials if each})
 
 
 def chunk_next(run_id: int) -> range | None:

@@ -1,14 +1,17 @@
 """What pages of the admin share."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import ValidationError
-from django.db import DataError, models
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import DataError, IntegrityError, models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from nms_project.errors import NMSError
 
 if TYPE_CHECKING:  # unfold has no types; its classes are Django's with another look
     from django.contrib.admin import ModelAdmin as LookedModelAdmin
@@ -25,18 +28,38 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class ChangeList(LookedChangeList):
-    """A filter that cannot be (a broken regular expression, a NUL, a day after the last one) shows the list
-    without filters, as Django has it for those that it sees itself.
+    """A filter that cannot be (a broken regular expression, a NUL, no address, a day after the last) shows
+    the list without filters, as Django has it for those that it sees itself.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         try:
             super().__init__(*arguments, **named)
-        except (DataError, OverflowError) as error:
+        except (DataError, OverflowError, ValueError) as error:
             raise IncorrectLookupParameters(error) from error
 
 
 class ModelAdmin(LookedModelAdmin[Row]):
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        view = super().changeform_view
+        return self._told(request, lambda: view(request, *args, **kwargs))
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        view = super().delete_view
+        return self._told(request, lambda: view(request, *args, **kwargs))
+
+    def _told(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        """What nobody could know before it was saved, such as what another did meanwhile, is said on the page
+        that was sent; the API has answers for the same errors.
+        """
+        try:
+            return view()
+        except (NMSError, ObjectDoesNotExist, IntegrityError) as error:
+            if request.method != "POST":
+                raise
+            self.message_user(request, _words(error), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return ChangeList
 
@@ -50,6 +73,14 @@ class ModelAdmin(LookedModelAdmin[Row]):
             self.message_user(request, "What was selected is no row of this list.", messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, NMSError):
+        return f"Nothing was done. {error}"
+    if isinstance(error, ObjectDoesNotExist):
+        return "Nothing was done: it was deleted meanwhile."
+    return "Nothing was done: it was changed meanwhile, or something refers to it or has the same values now."
 
 
 class ReadOnlyAdmin(ModelAdmin[Any]):

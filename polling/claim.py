@@ -6,6 +6,7 @@ works on are skipped by the others.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -196,7 +197,10 @@ def slots_reset(*, lease_seconds: float) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         writers_share(cursor)
         cursor.execute(LOCK_AHEAD, {"lease": lease_seconds})
-        of = {"ids": [device_id for (device_id,) in cursor.fetchall()], "lease": lease_seconds}
+        of: dict[str, Any] = {
+            "ids": [device_id for (device_id,) in cursor.fetchall()],
+            "lease": lease_seconds,
+        }
         cursor.execute(RESET, of)
         moved = int(cursor.rowcount)
         for statement in (RESET_LEASES, RESET_NEWEST, DROP_GAPS, CUT_GAPS):

@@ -26,7 +26,11 @@ OF_A_MODEL = [
     ("devices_device", {"problem": "\0"}),
     ("devices_device", {"discovery_profile__id__exact": DIGITS}),
     ("devices_device", {"should_ping__exact": "\0"}),
+    ("devices_device", {"ip_address": "abc"}),
+    ("devices_device", {"status_since__year": "99999"}),
+    ("discovery_discoveryresult", {"target": "abc"}),
     ("accounts_apitoken", {"scope__exact": "\0"}),
+    ("accounts_auditentry", {"at__year": "9999"}),
     ("accounts_auditentry", {"at__year": "9999", "at__month": "12", "at__day": "31"}),
     ("accounts_auditentry", {"at__year": DIGITS}),
     ("accounts_auditentry", {"at__gte": "\0"}),
@@ -53,9 +57,14 @@ def test_a_list_answers_any_query(admin_client: Client, device: Device) -> None:
 def test_an_export_with_a_filter_that_cannot_be_is_no_download(
     admin_client: Client, device: Device, name: str
 ) -> None:
-    for query in ({"id__exact": DIGITS}, {"name__regex": "("}, {"id__iregex": "\0"}):
+    for query in ({"id__exact": DIGITS}, {"name__regex": "("}, {"id__iregex": "\0"}, {"id__exact": "abc"}):
         answer = admin_client.get(reverse(f"admin:{name}_export"), query, follow=True)
         assert answer.headers["Content-Type"].startswith("text/html"), query
+
+
+@pytest.mark.parametrize("page", ["0", "x", DIGITS])
+def test_a_page_of_a_search_that_cannot_be_is_not_found(admin_client: Client, page: str) -> None:
+    assert admin_client.get(reverse("admin:search"), {"s": "a", "page": page}).status_code == 404
 
 
 def test_a_page_of_no_row_leads_away(admin_client: Client) -> None:

@@ -10,9 +10,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from devices.admin import DeviceForm
 from devices.credential_form import is_secret
 from devices.crypto import payload_decrypt
 from devices.models import CredentialProfile, Device, PollState
+from devices.services import device_create
 
 pytestmark = pytest.mark.django_db
 
@@ -178,6 +180,28 @@ def test_a_device_that_cannot_work_is_refused(
     path = reverse("admin:devices_device_add")
     assert admin_client.post(path, device_form(winrm_credential, **fields)).status_code == 200
     assert not Device.objects.exists()
+
+
+def test_a_device_that_is_added_twice_at_once_is_told(
+    admin_client: Client, winrm_credential: CredentialProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = DeviceForm.clean_ip_address
+
+    def checked(form: DeviceForm) -> Any:
+        device_create(
+            hostname="first",
+            ip_address="10.0.0.1",
+            plugin_id="winrm",
+            port=5985,
+            credential_profile=winrm_credential,
+        )
+        return clean(form)
+
+    monkeypatch.setattr(DeviceForm, "clean_ip_address", checked)
+    monkeypatch.setattr(Device, "validate_constraints", lambda *_, **__: None)  # as if it came later
+    path = reverse("admin:devices_device_add")
+    page = admin_client.post(path, device_form(winrm_credential), follow=True)
+    assert "has the same values now" in page.content.decode()
 
 
 def test_a_device_page_shows_its_history(admin_client: Client, device: Device) -> None:

@@ -1,6 +1,5 @@
 """Shapes of discovery profiles, runs and results on the wire."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -10,9 +9,15 @@ from rest_framework import serializers
 from devices.api.serializers import ProfileNameField, port_check
 from devices.models import CredentialProfile
 from devices.plugins import plugin_find
-from devices.services import protocols_require, row_update
+from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
-from discovery.services import MAX_FALLBACKS, TOO_MANY_FALLBACKS, fallbacks_check, fallbacks_set
+from discovery.services import (
+    MAX_FALLBACKS,
+    TOO_MANY_FALLBACKS,
+    fallbacks_check,
+    fallbacks_set,
+    protocols_keep,
+)
 from discovery.targets import target_check
 from nms_project.errors import InvalidInput
 from nms_project.fields import StrictModelSerializer
@@ -74,7 +79,7 @@ class DiscoveryProfileRules(StrictModelSerializer[DiscoveryProfile]):
         fallbacks = validated_data.pop("fallback_credentials", [])
         profile = super().create(validated_data)
         fallbacks_set(profile, fallbacks)
-        _keep_protocols([profile.credential_profile, *fallbacks])
+        protocols_keep([profile.credential_profile, *fallbacks])
         return profile
 
     @transaction.atomic
@@ -83,13 +88,8 @@ class DiscoveryProfileRules(StrictModelSerializer[DiscoveryProfile]):
         profile = row_update(instance, **validated_data)
         if fallbacks is not None:
             fallbacks_set(profile, fallbacks)
-        _keep_protocols([validated_data.get("credential_profile"), *(fallbacks or [])])
+        protocols_keep([validated_data.get("credential_profile"), *(fallbacks or [])])
         return profile
-
-
-def _keep_protocols(credentials: Sequence[CredentialProfile | None]) -> None:
-    """Of those that the profile has from now on; they were checked as they were read."""
-    protocols_require({(each.pk, each.protocol) for each in credentials if each})
 
 
 class DiscoveryProfileSerializer(DiscoveryProfileRules):

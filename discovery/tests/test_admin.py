@@ -1,5 +1,6 @@
-"""The admin of discovery profiles: further credentials beside the profile's own."""
+"""The admin of discovery profiles: further credentials beside the profile's own, and saving beside others."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,10 @@ from django.test import Client
 from django.urls import reverse
 
 from devices.models import CredentialProfile
+from devices.services import row_update
+from discovery.admin import DiscoveryProfileForm
 from discovery.models import DiscoveryProfile
+from discovery.services import profile_delete
 
 pytestmark = pytest.mark.django_db
 
@@ -75,3 +79,57 @@ def test_a_plugin_that_is_gone_has_no_usual_port(admin_client: Client) -> None:
         admin_client, {**form(credential("a", "gone"), []), "port": ""}
     )
     assert not DiscoveryProfile.objects.exists()
+
+
+@pytest.fixture
+def profile(admin_client: Client) -> DiscoveryProfile:
+    add(admin_client, form(credential("a"), []))
+    return DiscoveryProfile.objects.get()
+
+
+def save_while(
+    admin_client: Client,
+    profile: DiscoveryProfile,
+    monkeypatch: pytest.MonkeyPatch,
+    happens: Callable[[], Any],
+) -> str:
+    """Sends the profile's form with another name; `happens` between its check and its saving."""
+    clean = DiscoveryProfileForm.clean
+
+    def checked(self: DiscoveryProfileForm) -> dict[str, Any]:
+        cleaned = clean(self)
+        happens()
+        return cleaned
+
+    monkeypatch.setattr(DiscoveryProfileForm, "clean", checked)
+    fields = form(profile.credential_profile, []) | {"name": "renamed", "ping_first": "on"}
+    path = reverse("admin:discovery_discoveryprofile_change", args=[profile.pk])
+    answer = admin_client.post(path, fields, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_profile_that_is_deleted_while_it_is_saved_is_not_saved(
+    admin_client: Client, profile: DiscoveryProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = save_while(admin_client, profile, monkeypatch, lambda: profile_delete(profile_id=profile.pk))
+    assert "it was deleted meanwhile" in page
+    assert DiscoveryProfile.objects.get().name == "office"  # undone with what happened in the test
+
+
+def test_what_another_changed_meanwhile_stays(
+    admin_client: Client, profile: DiscoveryProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_while(admin_client, profile, monkeypatch, lambda: row_update(profile, auto_provision=True))
+    profile.refresh_from_db()
+    assert (profile.name, profile.auto_provision) == ("renamed", True)
+
+
+def test_a_protocol_that_changed_meanwhile_is_refused(
+    admin_client: Client, profile: DiscoveryProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = CredentialProfile.objects.filter(pk=profile.credential_profile_id)
+    page = save_while(admin_client, profile, monkeypatch, lambda: changed.update(protocol="ssh"))
+    assert "was changed meanwhile" in page
+    profile.refresh_from_db()
+    assert profile.name == "office"
