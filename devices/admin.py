@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from devices import services
 from devices.addresses import SCOPED
 from devices.credential_form import OF_THE_PROFILE, CredentialForm, credential_form, payload_stored
+from devices.credentials import credential_update
 from devices.models import CredentialProfile, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from devices.search import devices_search
@@ -59,7 +60,7 @@ class CredentialProfileAdmin(TableAdmin):
     def save_model(self, request: HttpRequest, obj: CredentialProfile, form: Any, change: bool) -> None:
         fields = {name: form.cleaned_data[name] for name in OF_THE_PROFILE}
         if change:
-            services.row_update(obj, **fields, encrypted_payload=form.encrypted)
+            credential_update(obj, **fields, encrypted_payload=form.encrypted)
         else:
             obj.protocol = form.protocol_id
             obj.encrypted_payload = form.encrypted

@@ -12,7 +12,7 @@ from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile
 from devices.plugins import plugin_find, plugin_ids
 from devices.services import row_update
-from nms_project.errors import InvalidInput
+from nms_project.errors import Conflict, InvalidInput
 
 HIDDEN = "[HIDDEN]"
 
@@ -74,11 +74,21 @@ def protocol_change_check(profile: CredentialProfile, protocol: str) -> None:
 
 @transaction.atomic
 def credential_update(profile: CredentialProfile, **fields: Any) -> CredentialProfile:
-    """Saves the given fields only. Raises InvalidInput for another protocol of one in use, which is judged
-    under its lock: services.protocols_require is what waits for it.
+    """Saves the given fields only; `profile` is as it was when they were checked.
+
+    Raises InvalidInput for another protocol of one in use, which is judged under its lock:
+    services.protocols_require is what waits for it. Raises Conflict where protocol and payload would be of
+    two requests that do not fit.
     """
     current = CredentialProfile.objects.select_for_update().get(pk=profile.pk)
-    protocol_change_check(current, fields.get("protocol", current.protocol))
+    protocol = fields.get("protocol", current.protocol)
+    protocol_change_check(current, protocol)
+    if "encrypted_payload" in fields:
+        fits = protocol == fields.get("protocol", profile.protocol)
+    else:
+        fits = protocol == current.protocol or current.encrypted_payload == profile.encrypted_payload
+    if not fits:
+        raise Conflict("The credential's protocol or payload was changed meanwhile. Try again.")
     return row_update(current, **fields)
 
 

@@ -24,6 +24,12 @@ def port_error(plugin_id: str, port: int) -> str:
     return "A ping-only device has port 0." if plugin_id == ICMP.id else "Must be from 1 to 65535."
 
 
+def one_line_check(text: str) -> None:
+    """Raises ValidationError: tables have a name in each line."""
+    if len(text.splitlines()) > 1:
+        raise ValidationError("Must be one line.")
+
+
 class Timestamped(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -37,7 +43,7 @@ class CredentialProfile(Timestamped):
     `encrypted_payload` means.
     """
 
-    name = models.CharField(max_length=128, unique=True)
+    name = models.CharField(max_length=128, unique=True, validators=[one_line_check])
     description = models.TextField(blank=True, max_length=2_000)
     protocol = models.CharField(max_length=32, help_text="The id of the plugin that uses it.")
     encrypted_payload = models.TextField(editable=False)

@@ -244,11 +244,14 @@ def device_delete(*, device_id: int) -> bool:
 
 
 @transaction.atomic
-def device_remember(*, device_id: int, facts: Mapping[str, str]) -> None:
-    """Keeps what the plugin found out; what is known already stays, whoever says otherwise. What would be too
-    much altogether is not kept.
+def device_remember(*, device_id: int, ip_address: str, port: int, facts: Mapping[str, str]) -> None:
+    """Keeps what the plugin found out at the device's address; what is known already stays, whoever says
+    otherwise. What would be too much altogether is not kept.
     """
-    device = Device.objects.select_for_update().filter(pk=device_id).first()
+    found = Device.objects.filter(
+        pk=device_id, ip_address=ip_address, port=port
+    )  # not at another by now
+    device = found.select_for_update().first()
     if device is None:
         return
     merged = {**facts, **device.remembered}
@@ -282,12 +285,17 @@ def row_update(row: Row, **fields: Any) -> Row:
 @transaction.atomic
 def device_update(device: Device, **fields: Any) -> Device:
     """Saves the given fields only. A changed interval moves the next slot; a running lease keeps its own.
+    What is remembered of the host at another address or port is forgotten.
 
     Raises Device.DoesNotExist when it was deleted meanwhile.
     """
     status = fields.pop("status", None)
     interval = fields.pop("polling_interval_seconds", None)
-    current = row_update(device, **fields)
+    current = Device.objects.select_for_update().get(pk=device.pk)
+    address = ip_address_of(fields.get("ip_address", current.ip_address)), fields.get("port", current.port)
+    if address != _address_key(current):
+        fields["remembered"] = {}
+    current = row_update(current, **fields)
     if interval is not None and interval != current.polling_interval_seconds:
         now = database_now()
         _set_interval(current, interval, now)

@@ -14,7 +14,7 @@ from devices.plugins import plugin_find
 from devices.services import row_update
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, FallbackCredential
 from discovery.selectors import runs_with_progress
-from discovery.services import fallbacks_check, profile_delete, protocols_keep, run_start
+from discovery.services import credentials_settle, fallbacks_check, profile_delete, run_start
 from discovery.targets import target_check
 from discovery.transfer import DiscoveryProfileTable
 from nms_project.admin import ReadOnlyAdmin, TabularInline
@@ -115,7 +115,7 @@ class DiscoveryProfileAdmin(TableAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         fallbacks = [credential for formset in formsets for credential in formset.credentials]
-        protocols_keep([form.instance.credential_profile, *fallbacks])
+        credentials_settle(form.instance, [form.instance.credential_profile, *fallbacks])
 
     def delete_model(self, request: HttpRequest, obj: DiscoveryProfile) -> None:
         profile_delete(profile_id=obj.pk)

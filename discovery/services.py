@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 from kombu.exceptions import OperationalError as BrokerError
 
-from devices.models import CredentialProfile
+from devices.models import CredentialProfile, port_error
 from devices.services import protocols_require
 from discovery.models import (
     DiscoveryProfile,
@@ -93,9 +93,20 @@ def fallbacks_check(own: CredentialProfile, fallbacks: Sequence[CredentialProfil
         raise InvalidInput({"fallback_credential_profile_ids": [error]})
 
 
-def protocols_keep(credentials: Sequence[CredentialProfile | None]) -> None:
-    """Of those that a profile has from now on; they were checked as they were read. Raises Conflict."""
-    protocols_require({(each.pk, each.protocol) for each in credentials if each})
+def credentials_settle(profile: DiscoveryProfile, given: Sequence[CredentialProfile | None]) -> None:
+    """What was given to a profile, checked as it was read, fits what others made of it and of the profile
+    meanwhile. To be called once the profile is written, and so locked. Raises Conflict.
+    """
+    current = DiscoveryProfile.objects.get(pk=profile.pk)
+    own, *fallbacks = current.credential_profiles()
+    try:
+        fallbacks_check(own, fallbacks)
+    except InvalidInput as error:
+        words = " ".join(sum(error.fields.values(), []))
+        raise Conflict(f"The profile's credentials were changed meanwhile. {words}") from None
+    if port_error(own.protocol, current.port):
+        raise Conflict("The profile's port or credential was changed meanwhile. Try again.")
+    protocols_require({(each.pk, each.protocol) for each in given if each})
 
 
 def chunk_next(run_id: int) -> range | None:

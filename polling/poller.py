@@ -105,7 +105,12 @@ def _remember(jobs: Mapping[str, _Job], results: Sequence[Result]) -> None:
     for result in results:
         device = jobs[result.request_id].device
         if result.remember and not result.remember.keys() <= device.remembered.keys():
-            device_remember(device_id=device.device_id, facts=result.remember)
+            device_remember(
+                device_id=device.device_id,
+                ip_address=device.ip_address,
+                port=device.port,
+                facts=result.remember,
+            )
 
 
 def _take_off(jobs: Sequence[_Job], reason: str) -> list[Report]:

@@ -16,6 +16,7 @@ from devices.models import (
     Deletion,
     Device,
     DeviceStatus,
+    one_line_check,
     port_error,
 )
 from devices.plugins import plugin_find, plugin_ids
@@ -50,12 +51,7 @@ class CredentialSerializer(StrictModelSerializer[CredentialProfile]):
             "updated_at",
         )
         # Uniqueness is the database's to judge, as a 409: a look before the write would race.
-        extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": []}}
-
-    def validate_name(self, value: str) -> str:
-        if len(value.splitlines()) > 1:  # tables have a name in each line
-            raise serializers.ValidationError("Must be one line.")
-        return value
+        extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": [one_line_check]}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         protocol = attrs.get("protocol") or (self.instance.protocol if self.instance else "")

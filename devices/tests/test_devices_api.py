@@ -329,13 +329,17 @@ def test_deleted(api: APIClient, device: Device) -> None:
     assert not PollState.objects.filter(device_id=device.pk).exists()
 
 
+def remember(device: Device, **facts: str) -> None:
+    device_remember(device_id=device.pk, ip_address=device.ip_address, port=device.port, facts=facts)
+
+
 def test_what_is_remembered_is_shown_kept_and_forgotten(api: APIClient, device: Device) -> None:
-    device_remember(device_id=device.pk, facts={"host_key": "first"})
-    device_remember(device_id=device.pk, facts={"host_key": "second", "more": "x"})
+    remember(device, host_key="first")
+    remember(device, host_key="second", more="x")
     url = f"{URL}/{device.pk}"
     shown = api.get(url).json()
     assert shown["remembered"] == {"host_key": "first", "more": "x"}
-    device_remember(device_id=device.pk, facts={"more": "y"})
+    remember(device, more="y")
     assert api.get(url).json() == shown  # nothing new, nothing written
     assert api.patch(url, {"remembered": {"host_key": "forged"}}).json()["remembered"]["host_key"] == "first"
     assert api.post(f"{url}/forget").status_code == 204
@@ -344,7 +348,26 @@ def test_what_is_remembered_is_shown_kept_and_forgotten(api: APIClient, device: 
 
 def test_forgetting_for_a_device_that_is_not_there(api: APIClient) -> None:
     assert api.post(f"{URL}/12345/forget").status_code == 404
-    device_remember(device_id=12345, facts={"a": "b"})
+    device_remember(device_id=12345, ip_address="10.0.0.1", port=22, facts={"a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_kept"),
+    [
+        ({"ip_address": "10.0.0.9"}, False),
+        ({"port": 5986}, False),
+        ({"hostname": "renamed"}, True),
+        ({"ip_address": "::ffff:127.20.0.1", "port": 5985}, True),  # the same, spelt otherwise
+    ],
+)
+def test_what_is_remembered_is_of_the_host_at_its_address(
+    api: APIClient, device: Device, fields: dict[str, Any], is_kept: bool
+) -> None:
+    remember(device, host_key="first")
+    api.patch(f"{URL}/{device.pk}", fields)
+    device_remember(device_id=device.pk, ip_address="127.20.0.1", port=5985, facts={"more": "polled before"})
+    expected = {"host_key": "first", "more": "polled before"} if is_kept else {}
+    assert api.get(f"{URL}/{device.pk}").json()["remembered"] == expected
 
 
 def test_polled_at_once(api: APIClient, device: Device) -> None:

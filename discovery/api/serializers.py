@@ -14,9 +14,9 @@ from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.services import (
     MAX_FALLBACKS,
     TOO_MANY_FALLBACKS,
+    credentials_settle,
     fallbacks_check,
     fallbacks_set,
-    protocols_keep,
 )
 from discovery.targets import target_check
 from nms_project.errors import InvalidInput
@@ -79,7 +79,7 @@ class DiscoveryProfileRules(StrictModelSerializer[DiscoveryProfile]):
         fallbacks = validated_data.pop("fallback_credentials", [])
         profile = super().create(validated_data)
         fallbacks_set(profile, fallbacks)
-        protocols_keep([profile.credential_profile, *fallbacks])
+        credentials_settle(profile, [profile.credential_profile, *fallbacks])
         return profile
 
     @transaction.atomic
@@ -88,7 +88,7 @@ class DiscoveryProfileRules(StrictModelSerializer[DiscoveryProfile]):
         profile = row_update(instance, **validated_data)
         if fallbacks is not None:
             fallbacks_set(profile, fallbacks)
-        protocols_keep([validated_data.get("credential_profile"), *(fallbacks or [])])
+        credentials_settle(profile, [validated_data.get("credential_profile"), *(fallbacks or [])])
         return profile
 
 

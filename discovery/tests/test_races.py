@@ -1,4 +1,4 @@
-"""A credential that begins to be used while its protocol is changed: one of both is refused."""
+"""Changes that fit what was read, and not each other: one of both is refused."""
 
 import threading
 from collections.abc import Callable
@@ -84,3 +84,54 @@ def test_who_comes_after_the_change_is_refused(
     assert isinstance(rival.error, Conflict)
     assert not Device.objects.exists()
     assert not DiscoveryProfile.objects.exists()
+
+
+def credential(protocol: str) -> CredentialProfile:
+    return CredentialProfile.objects.create(name=protocol, protocol=protocol, encrypted_payload=protocol)
+
+
+def test_fallbacks_and_another_credential_at_once(winrm_credential: CredentialProfile) -> None:
+    profile = DiscoveryProfile.objects.create(
+        name="net", target="127.20.4.1", port=5985, credential_profile=winrm_credential
+    )
+    fallback = CredentialProfile.objects.create(name="b", protocol="winrm", encrypted_payload="x")
+    forms = [
+        DiscoveryProfileSerializer(DiscoveryProfile.objects.get(), data=fields, partial=True)
+        for fields in (
+            {"credential_profile_id": credential("ssh").pk},
+            {"fallback_credential_profile_ids": [fallback.pk]},
+        )
+    ]
+    for form in forms:
+        form.is_valid(raise_exception=True)
+    forms[0].save()
+    with pytest.raises(Conflict, match="All must be for 'ssh'"):
+        forms[1].save()
+    assert not profile.fallback_credentials.exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"protocol": "snmp", "encrypted_payload": "for snmp"}, {"encrypted_payload": "for winrm"}),
+        ({"encrypted_payload": "for winrm"}, {"protocol": "snmp"}),
+        (
+            {"protocol": "snmp", "encrypted_payload": "for snmp"},
+            {"protocol": "winrm", "name": "a PUT that keeps the secret"},
+        ),
+    ],
+)
+def test_a_protocol_and_a_payload_of_two_requests(
+    winrm_credential: CredentialProfile, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    credential_update(CredentialProfile.objects.get(), **first)
+    with pytest.raises(Conflict):
+        credential_update(winrm_credential, **second)
+
+
+def test_two_payloads_for_one_protocol_follow_each_other(winrm_credential: CredentialProfile) -> None:
+    for payload in ("a", "b"):
+        credential_update(winrm_credential, protocol="winrm", encrypted_payload=payload)
+    credential_update(winrm_credential, protocol="winrm", name="kept")
+    stored = CredentialProfile.objects.get()
+    assert (stored.name, stored.encrypted_payload) == ("kept", "b")
