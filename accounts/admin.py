@@ -4,8 +4,8 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, User
-from django.db.models import QuerySet
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -24,7 +24,9 @@ admin.site.unregister(BlacklistedToken)
 
 @admin.register(User)
 class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
-    """Nobody makes of anybody more than a role: only superusers work on superusers and single permissions."""
+    """Nobody makes of anybody more than he is himself: only superusers work on superusers and single
+    permissions, and others neither on who may more than they, nor give a role that may.
+    """
 
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     actions = ("log_out",)
@@ -36,11 +38,10 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
         fixed = tuple(super().get_readonly_fields(request, obj))
         return fixed if request.user.is_superuser else (*fixed, "is_superuser", "user_permissions")
 
-    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["queryset"] = _roles_within(request.user)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], Any]:
         """What goes with a user needs no right of its own: tokens cannot be deleted by themselves."""
@@ -48,9 +49,14 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
         return shown, counts, set(needed) - {ApiToken._meta.verbose_name}, protected
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """What cannot be touched one by one cannot be deleted in a batch either."""
+        """Those that he may work on, one by one or in a batch."""
         found: QuerySet[User] = super().get_queryset(request)
-        return found if request.user.is_superuser else found.filter(is_superuser=False)
+        if request.user.is_superuser:
+            return found
+        beyond = Permission.objects.exclude(pk__in=_permissions_of(request.user))
+        return found.filter(is_superuser=False).exclude(
+            Q(user_permissions__in=beyond) | Q(groups__permissions__in=beyond)
+        )
 
     @admin.action(description="Log out everywhere", permissions=["change"])
     def log_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -59,8 +65,15 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
         self.message_user(request, f"{len(queryset)} user(s) have to log in again.", messages.SUCCESS)
 
 
-def _may_touch(request: HttpRequest, obj: User | None) -> bool:
-    return obj is None or not obj.is_superuser or bool(request.user.is_superuser)
+def _permissions_of(user: Any) -> QuerySet[Permission]:
+    return Permission.objects.filter(Q(user=user) | Q(group__user=user))
+
+
+def _roles_within(user: Any) -> QuerySet[Group]:
+    """Those that may nothing that the user may not."""
+    if user.is_superuser:
+        return Group.objects.all()
+    return Group.objects.exclude(permissions__in=Permission.objects.exclude(pk__in=_permissions_of(user)))
 
 
 @admin.register(Group)

@@ -115,12 +115,17 @@ def test_logging_out_everywhere_is_seen(api: APIClient, user: Any, times: int) -
     for _ in range(times):
         assert api.post("/api/v1/auth/logout_everywhere").status_code == 204
     entry = newest()
-    assert (entry.actor, entry.object_type, entry.object_name) == (
-        "operator",
-        "sessions of a user",
-        str(user.pk),
-    )
+    assert (entry.actor, entry.object_type) == ("operator", "sessions of a user")
+    assert (entry.object_id, entry.object_name) == (str(user.pk), "operator")
     assert entry.after["epoch"] == times
+
+
+def test_a_role_is_found_by_the_user_who_has_it(user: Any) -> None:
+    user.groups.clear()
+    entry = newest(object_type="role of a user")
+    assert (entry.action, entry.object_id, entry.object_name) == ("delete", str(user.pk), "operator")
+    user.delete()
+    assert newest(object_type="user").object_name == "operator"
 
 
 def test_saved_views_and_parked_messages_are_seen(client: Client, django_user_model: Any) -> None:

@@ -1,0 +1,95 @@
+"""The admin's pages of users: nobody makes of anybody more than he is himself."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def by_admin(client: Client, user: Any) -> Client:
+    """Of the role admin, and no superuser."""
+    user.is_staff = True
+    user.save()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def other() -> User:
+    made = User.objects.create_user("other", password="the password of another one")
+    made.groups.set([Group.objects.get(name="viewer")])
+    return made
+
+
+def more_than_admin() -> Permission:
+    return Permission.objects.get(codename="change_group")
+
+
+def change(client: Client, other: User, **fields: Any) -> str:
+    sent = {
+        "username": "other",
+        "is_active": "on",
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00",
+        **fields,
+    }
+    path = reverse("admin:auth_user_change", args=[other.pk])
+    return client.post(path, sent, follow=True).content.decode()
+
+
+def password(client: Client, other: User) -> int:
+    new = "quite another pass phrase"
+    path = reverse("admin:auth_user_password_change", args=[other.pk])
+    sent = {"password1": new, "password2": new, "usable_password": "true"}
+    return client.post(path, sent).status_code
+
+
+def role(name: str) -> Group:
+    return Group.objects.get(name=name)
+
+
+def test_an_administrator_gives_roles_and_passwords(by_admin: Client, other: User) -> None:
+    change(by_admin, other, groups=[role("operator").pk, role("admin").pk])
+    assert {group.name for group in other.groups.all()} == {"operator", "admin"}
+    assert password(by_admin, other) == 302
+    other.refresh_from_db()
+    assert other.check_password("quite another pass phrase")
+
+
+def test_a_role_that_may_more_is_not_his_to_give(by_admin: Client, other: User) -> None:
+    owners = Group.objects.create(name="owners")
+    owners.permissions.add(more_than_admin())
+    page = change(by_admin, other, groups=[role("admin").pk, owners.pk])
+    assert "Select a valid choice" in page
+    assert [group.name for group in other.groups.all()] == ["viewer"]
+
+
+@pytest.mark.parametrize("by", ["permission", "role", "superuser"])
+def test_who_may_more_is_not_his_to_touch(by_admin: Client, other: User, by: str) -> None:
+    if by == "permission":
+        other.user_permissions.add(more_than_admin())
+    elif by == "role":
+        owners = Group.objects.create(name="owners")
+        owners.permissions.add(more_than_admin())
+        other.groups.add(owners)
+    else:
+        User.objects.filter(pk=other.pk).update(is_superuser=True)
+    old = other.password
+    assert password(by_admin, other) in (302, 403, 404)
+    change(by_admin, other, username="renamed")
+    by_admin.post(reverse("admin:auth_user_delete", args=[other.pk]), {"post": "yes"})
+    other.refresh_from_db()
+    assert (other.username, other.password) == ("other", old)
+
+
+def test_a_superuser_may_all(admin_client: Client, other: User) -> None:
+    owners = Group.objects.create(name="owners")
+    owners.permissions.add(more_than_admin())
+    change(admin_client, other, groups=[owners.pk])
+    assert list(other.groups.all()) == [owners]
+    assert password(admin_client, other) == 302
