@@ -248,9 +248,7 @@ def device_remember(*, device_id: int, ip_address: str, port: int, facts: Mappin
     """Keeps what the plugin found out at the device's address; what is known already stays, whoever says
     otherwise. What would be too much altogether is not kept.
     """
-    found = Device.objects.filter(
-        pk=device_id, ip_address=ip_address, port=port
-    )  # not at another by now
+    found = Device.objects.filter(pk=device_id, ip_address=ip_address, port=port)  # not at another by now
     device = found.select_for_update().first()
     if device is None:
         return

@@ -78,6 +78,11 @@ def test_lines_end_as_plugins_expect(admin_client: Client) -> None:
     assert payload_of("s")["private_key"] == key.replace("\r\n", "\n")
 
 
+def test_a_name_is_one_line(admin_client: Client) -> None:
+    assert "Must be one line." in admin_client.post(add_path("icmp"), {"name": "a\nb"}).content.decode()
+    assert not CredentialProfile.objects.exists()
+
+
 def test_ping_needs_no_secret(admin_client: Client) -> None:
     admin_client.post(add_path("icmp"), {"name": "p"})
     assert payload_of("p") == {}
