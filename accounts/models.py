@@ -75,7 +75,7 @@ class RotatedToken(models.Model):
     """A refresh token that was used. Unlike one that was logged out, it comes back only if two have it."""
 
     jti = models.CharField(max_length=255, primary_key=True)
-    at = models.DateTimeField(auto_now_add=True)
+    at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
 
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 LOOKUP_SECONDS = 1.0
 THREADS = 64
 
-# Shared and never joined: a resolver that hangs holds a thread of this pool for some seconds, and nobody
-# else.
+# Shared: a resolver that hangs holds a thread of this pool for some seconds, and nobody else but a worker
+# that ends meanwhile.
 _pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="reverse-name")
 
 

@@ -7,6 +7,7 @@ from celery import shared_task
 from discovery.services import runs_resume
 from discovery.sweep import sweep
 from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY
+from nms_project.periodic import until_next_time
 from polling.errors import RunnerClosed
 from polling.outage import message_kept_on
 
@@ -21,6 +22,7 @@ def sweep_task(run_id: int, start: int, stop: int) -> None:
 
 @shared_task(name="discovery.resume", ignore_result=True, acks_late=False)
 def resume_task() -> None:
-    taken = runs_resume()
-    if taken:
-        logger.warning("%d stalled discovery runs are taken up again", taken)
+    with until_next_time("stalled discovery runs"):
+        taken = runs_resume()
+        if taken:
+            logger.warning("%d stalled discovery runs are taken up again", taken)

@@ -2,18 +2,15 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from celery import shared_task
-from django.db import close_old_connections
 
 from devices.services import database_now
 from metrics.partitions import partitions_prepare
 from metrics.retention import deletions_advance, history_trim
 from metrics.rollups import Ladder, ladder_advance, ladder_state
 from metrics.sample_rollups import SAMPLES
-from nms_project.errors import POSTGRES_AWAY
+from nms_project.periodic import until_next_time
 
 logger = logging.getLogger(__name__)
 
@@ -21,20 +18,11 @@ ERASING_SECONDS = 20.0
 FAR_BEHIND = 3  # finished intervals of the finest level that are not made: worth a line in the log
 
 
-@contextmanager
-def until_next_time(what: str) -> Iterator[None]:
-    """PostgreSQL away, or a lock that cannot be had soon: nothing is half done, the next period goes on."""
-    try:
-        yield
-    except POSTGRES_AWAY as error:
-        close_old_connections()
-        logger.warning("%s are put off: %s", what, type(error.__cause__ or error).__name__)
-
-
 @shared_task(name="metrics.partitions", ignore_result=True)
 def partitions_task() -> None:
-    for name in partitions_prepare(database_now()):
-        logger.info("made partition %s", name)
+    with until_next_time("new partitions"):
+        for name in partitions_prepare(database_now()):
+            logger.info("made partition %s", name)
 
 
 @shared_task(name="metrics.rollups", ignore_result=True, acks_late=False)

@@ -56,6 +56,8 @@ def _database(url: str) -> dict[str, Any]:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 30_000,
+            # After a switchover the address may lead to the server that takes no writes any more: it is away.
+            "target_session_attrs": "read-write",
             **options,
         },
     }

@@ -22,7 +22,10 @@ def secret(state_dir: Path, name: str, generate: Callable[[], str]) -> str:
             state_dir.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{name}.{os.getpid()}")
             draft.touch(mode=0o600)
-            draft.write_text(generate(), encoding="ascii")
+            with draft.open("w", encoding="ascii") as file:
+                file.write(generate())
+                file.flush()
+                os.fsync(file.fileno())  # what is encrypted with it must not outlive it in a power cut
             try:
                 os.link(draft, path)  # fails where another process was first: its value stands
             except FileExistsError:

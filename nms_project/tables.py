@@ -2,12 +2,15 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from django.http import StreamingHttpResponse
 
 from nms_project.errors import InvalidInput
+
+CSV_TYPE = "text/csv; charset=utf-8"
 
 csv.field_size_limit(2**31 - 1)  # a body has its limit; a key or a list of hosts may be larger than csv's
 # A spreadsheet takes a cell that begins so for a formula, and names are anybody's. It is quoted by an
@@ -60,7 +63,11 @@ def _unquoted(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
-def csv_download(lines: Iterable[bytes], filename: str) -> StreamingHttpResponse:
-    answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+def download(pieces: Iterator[bytes], filename: str, content_type: str = CSV_TYPE) -> StreamingHttpResponse:
+    """The header and the first rows are made before it begins: what is wrong from the start is an answer, not
+    a download that breaks off.
+    """
+    begun = list(islice(pieces, 2))
+    answer = StreamingHttpResponse(chain(begun, pieces), content_type=content_type)
     answer["Content-Disposition"] = f'attachment; filename="{filename}"'
     return answer

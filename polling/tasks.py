@@ -17,6 +17,7 @@ from celery import current_app, shared_task
 from health.services import FailedSlot, failures_record, successes_record
 from metrics.tasks import ladder_work
 from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY
+from nms_project.periodic import until_next_time
 from polling.claim import slots_reset
 from polling.errors import RunnerClosed
 from polling.models import VerdictKind
@@ -47,9 +48,10 @@ def tick_task() -> None:
 
 @shared_task(name="polling.reset_slots", ignore_result=True, acks_late=False)
 def reset_slots_task() -> None:
-    moved = slots_reset(lease_seconds=lease_seconds())
-    if moved:
-        logger.warning("the clock jumped back: %d devices got a new slot", moved)
+    with until_next_time("slots of a clock that jumped"):
+        moved = slots_reset(lease_seconds=lease_seconds())
+        if moved:
+            logger.warning("the clock jumped back: %d devices got a new slot", moved)
 
 
 @shared_task(name="polling.rollups", ignore_result=True, acks_late=False)

@@ -16,7 +16,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 from accounts.models import AuditEntry
 from nms_project.api import FileNegotiation
 from nms_project.filters import IdFilter, TimeFilter
-from nms_project.tables import csv_download, csv_line, formula_quoted
+from nms_project.tables import csv_line, download, formula_quoted
 
 FIELDS = (
     "id",
@@ -67,7 +67,7 @@ class AuditViewSet(ReadOnlyModelViewSet[AuditEntry]):
     def export(self, request: Request) -> StreamingHttpResponse:
         """The entries of the same filters as CSV, oldest first."""
         found = self.filter_queryset(self.get_queryset()).order_by("id")
-        return csv_download(_csv(found), "audit.csv")
+        return download(_csv(found), "audit.csv")
 
 
 def _csv(found: Any) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenBackendError
@@ -102,7 +103,7 @@ def _claims(text: str) -> dict[str, Any]:
 
 
 def _is_used(jti: str) -> bool:
-    return RotatedToken.objects.filter(jti=jti, at__lt=timezone.now() - REUSE_GRACE).exists()
+    return RotatedToken.objects.filter(jti=jti, at__lt=Now() - REUSE_GRACE).exists()
 
 
 class MeSerializer(serializers.Serializer[Any]):

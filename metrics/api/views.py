@@ -1,7 +1,6 @@
 """Endpoints of the metrics app."""
 
 from dataclasses import asdict
-from itertools import chain
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -39,6 +38,7 @@ from metrics.sample_rollups import SAMPLES
 from metrics.series import Aggregation, device_series
 from metrics.top import devices_top, plan_top
 from nms_project.api import FileNegotiation
+from nms_project.tables import CSV_TYPE, download
 
 TOO_MUCH = (
     f"The answer would have more than {MAX_CHARACTERS // 1_000_000} MB: ask for a path rather than whole "
@@ -138,7 +138,7 @@ class MetricPathsView(APIView):
         return Response([asdict(path) for path in known])
 
 
-CONTENT_TYPES = {Form.CSV: "text/csv; charset=utf-8", Form.NDJSON: "application/x-ndjson"}
+CONTENT_TYPES = {Form.CSV: CSV_TYPE, Form.NDJSON: "application/x-ndjson"}
 
 
 class MetricExportView(APIView):
@@ -166,11 +166,8 @@ class MetricExportView(APIView):
             device_ids=query.get("device_id"),
             paths=query["path"],
         )
-        lines = export_lines(export)
-        first = next(lines, b"")  # what is wrong from the start is an answer, not a download that breaks off
-        answer = StreamingHttpResponse(chain([first], lines), content_type=CONTENT_TYPES[export.form])
-        answer["Content-Disposition"] = f'attachment; filename="metrics-{export.level}.{export.form}"'
-        return answer
+        filename = f"metrics-{export.level}.{export.form}"
+        return download(export_lines(export), filename, CONTENT_TYPES[export.form])
 
 
 class MetricTopView(APIView):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 
 from devices.models import CredentialProfile, Device
@@ -85,6 +85,18 @@ def test_csv_of_whole_documents(api: APIClient, fleet: list[Device]) -> None:
     header, *rows = list(csv.reader(io.StringIO(text(api, output="csv"))))
     assert header == ["device_id", "due_at", "sampled_at", "data"]
     assert [json.loads(row[3])["text"] for row in rows] == [ODD, ODD]
+
+
+@pytest.mark.parametrize("output", ["csv", "ndjson"])
+def test_what_cannot_begin_is_no_download(
+    api: APIClient, fleet: list[Device], monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    def away(*_: Any) -> bytes:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("metrics.export._page", away)
+    answer = api.get(URL, {"output": output})
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
 
 
 @pytest.mark.parametrize("output", ["csv", "ndjson"])

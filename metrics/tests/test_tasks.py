@@ -1,14 +1,17 @@
 """The periodic tasks: they do their work, say how far they are, and wait out an outage."""
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
 
+from accounts import tasks as accounts_tasks
 from devices.models import Deletion, Device
 from devices.services import database_now
+from discovery import tasks as discovery_tasks
 from metrics import tasks
 from metrics.models import Rollup5m, RollupProgress, Sample
 from metrics.partitions import partitions_ensure
@@ -70,11 +73,23 @@ def test_deleted_devices_are_erased(old_sample: Device) -> None:
     assert Deletion.objects.get().finished_at is not None
 
 
-@pytest.mark.parametrize("task", ["rollups_task", "trim_task", "erase_task"])
-def test_an_outage_puts_them_off(task: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "task",
+    [
+        tasks.partitions_task,
+        tasks.rollups_task,
+        tasks.trim_task,
+        tasks.erase_task,
+        polling_tasks.rollups_task,
+        polling_tasks.reset_slots_task,
+        discovery_tasks.resume_task,
+        accounts_tasks.prune_task,
+    ],
+)
+def test_an_outage_puts_them_off(task: Callable[[], None], caplog: pytest.LogCaptureFixture) -> None:
     def away(*_: Any) -> Any:
         raise OperationalError("the connection is gone")
 
-    with connection.execute_wrapper(away), caplog.at_level(logging.WARNING, "metrics.tasks"):
-        getattr(tasks, task)()
+    with connection.execute_wrapper(away), caplog.at_level(logging.WARNING, "nms_project.periodic"):
+        task()
     assert "are put off" in caplog.text

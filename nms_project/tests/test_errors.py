@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
@@ -53,6 +54,12 @@ def test_postgresql_away_is_503_with_retry_after(api: APIClient, monkeypatch: py
     answer = api.get("/api/v1/devices")
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
     assert "secret details" not in answer.content.decode()
+
+
+def test_a_server_that_takes_no_writes_is_away() -> None:
+    parameters = connection.get_connection_params() | {"options": "-c default_transaction_read_only=on"}
+    with pytest.raises(psycopg.OperationalError, match="read-only"):
+        psycopg.connect(**parameters)
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/devices/device/", "/admin/login/"])

@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanSwitchWidget
 
 from nms_project.admin import ModelAdmin
 from nms_project.errors import Conflict, InvalidInput
-from nms_project.tables import csv_download
+from nms_project.tables import download
 from nms_project.transfer.api import csv_text
 from nms_project.transfer.table import RowReport, Table, table_check, table_import, table_lines
 
@@ -67,7 +67,7 @@ class TableAdmin(ModelAdmin[Any]):
             IncorrectLookupParameters
         ):  # to the list, as that does: here it would be a download of everything
             return HttpResponseRedirect(f"../?{ERROR_FLAG}=1")
-        return csv_download(table_lines(self.table, found), f"{self.table.name}.csv")
+        return download(table_lines(self.table, found), f"{self.table.name}.csv")
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_add_permission(request):

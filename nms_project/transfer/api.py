@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from nms_project.api import FileNegotiation
 from nms_project.errors import InvalidInput
 from nms_project.parsers import BoundedJSONParser
-from nms_project.tables import csv_download
+from nms_project.tables import download
 from nms_project.transfer.table import CSVText, Outcome, Table, table_check, table_import, table_lines
 
 
@@ -62,7 +62,7 @@ class TableViews:
     def export_table(self, request: Request) -> Any:
         """Those of the same filters as CSV, which can be imported again."""
         found = self.filter_queryset(self.get_queryset())  # type: ignore[attr-defined]  # a viewset has them
-        return csv_download(table_lines(self.table, found), f"{self.table.name}.csv")
+        return download(table_lines(self.table, found), f"{self.table.name}.csv")
 
     @action(
         detail=False,
