@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from devices.models import Device
+from nms_project.errors import InvalidInput
 
 MAX_TERMS = 20
 
@@ -30,10 +31,13 @@ class Within(Lookup[bool]):
 
 
 def devices_search(devices: QuerySet[Device], terms: list[str]) -> QuerySet[Device]:
-    """Those that have every term: in the name or the address, in any case, or as the network around it. More
-    than MAX_TERMS are not looked at.
+    """Those that have every term: in the name or the address, in any case, or as the network around it.
+    Raises InvalidInput for more than MAX_TERMS.
     """
-    return devices.filter(*(_condition(term) for term in terms[:MAX_TERMS]))
+    wanted = dict.fromkeys(terms)
+    if len(wanted) > MAX_TERMS:
+        raise InvalidInput({"search": [f"At most {MAX_TERMS} parts are looked for at once."]})
+    return devices.filter(*map(_condition, wanted))
 
 
 def _condition(term: str) -> Any:

@@ -11,7 +11,7 @@ from django.db import DataError, IntegrityError, models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from nms_project.errors import NMSError
+from nms_project.errors import InvalidInput, NMSError
 
 if TYPE_CHECKING:  # unfold has no types; its classes are Django's with another look
     from django.contrib.admin import ModelAdmin as LookedModelAdmin
@@ -35,7 +35,7 @@ class ChangeList(LookedChangeList):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         try:
             super().__init__(*arguments, **named)
-        except (DataError, OverflowError, ValueError) as error:
+        except (DataError, OverflowError, ValueError, InvalidInput) as error:
             raise IncorrectLookupParameters(error) from error
 
 

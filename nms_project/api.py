@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView, set_rollback
 
-from nms_project.errors import OUTAGES, NMSError
+from nms_project.errors import OF_ALL_FIELDS, OUTAGES, NMSError, field_told
 
 logger = logging.getLogger(__name__)
 
@@ -127,13 +127,13 @@ def detail_flatten(detail: Any, prefix: str = "") -> dict[str, list[str]]:
             flat.update(detail_flatten(inner, f"{prefix}.{name}" if prefix else str(name)))
         return flat
     messages = detail if isinstance(detail, list) else [detail]
-    return {prefix or "non_field_errors": [str(message) for message in messages]}
+    return {prefix or OF_ALL_FIELDS: [str(message) for message in messages]}
 
 
 def _summary(fields: dict[str, list[str]]) -> str:
     name, messages = next(iter(fields.items()))
     text = messages[0] if messages else MESSAGES[400]
-    return text if name == "non_field_errors" else f"{name}: {text}"
+    return field_told(name, text)
 
 
 def _still_referenced(exception: ProtectedError) -> str:

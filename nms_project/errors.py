@@ -29,13 +29,21 @@ class NMSError(Exception):
     status: ClassVar[int] = 500
 
 
+OF_ALL_FIELDS = "non_field_errors"  # what is wrong with none of them by itself, as DRF names it
+
+
+def field_told(name: str, text: str) -> str:
+    """What is wrong with a field, in a line for people."""
+    return text if name == OF_ALL_FIELDS else f"{name}: {text}"
+
+
 class InvalidInput(NMSError):
     """Something the caller sent cannot be accepted; `fields` maps each field to its messages."""
 
     status = 400
 
     def __init__(self, fields: dict[str, list[str]]) -> None:
-        super().__init__("; ".join(f"{name}: {' '.join(texts)}" for name, texts in fields.items()))
+        super().__init__("; ".join(field_told(name, " ".join(texts)) for name, texts in fields.items()))
         self.fields = fields
 
 

@@ -4,14 +4,18 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
-from rest_framework_simplejwt.views import (
-    TokenBlacklistView,
-    TokenRefreshView,
-    TokenVerifyView,
-)
+from rest_framework_simplejwt.views import TokenRefreshView
 
 from accounts.api.audit import AuditViewSet
-from accounts.api.views import ApiTokenViewSet, LoginView, LogoutEverywhereView, MeView, TokenPairView
+from accounts.api.views import (
+    ApiTokenViewSet,
+    LoginView,
+    LogoutEverywhereView,
+    LogoutView,
+    MeView,
+    TokenPairView,
+    VerifyView,
+)
 from devices.api.views import CredentialViewSet, DeletionViewSet, DeviceViewSet, PluginViewSet
 from discovery.api.views import DiscoveryProfileViewSet, DiscoveryResultListView, DiscoveryRunViewSet
 from metrics.api.views import (
@@ -49,8 +53,8 @@ router.register("devices", DeviceViewSet, basename="device")
 api: list[URLPattern | URLResolver] = [
     re_path(r"^auth/token/?$", TokenPairView.as_view(), name="token"),
     re_path(r"^auth/token/refresh/?$", TokenRefreshView.as_view(), name="token-refresh"),
-    re_path(r"^auth/token/blacklist/?$", TokenBlacklistView.as_view(), name="token-blacklist"),
-    re_path(r"^auth/token/verify/?$", TokenVerifyView.as_view(), name="token-verify"),
+    re_path(r"^auth/token/blacklist/?$", LogoutView.as_view(), name="token-blacklist"),
+    re_path(r"^auth/token/verify/?$", VerifyView.as_view(), name="token-verify"),
     re_path(r"^auth/me/?$", MeView.as_view(), name="me"),
     re_path(r"^auth/logout_everywhere/?$", LogoutEverywhereView.as_view(), name="logout-everywhere"),
     re_path(r"^metrics/?$", MetricQueryView.as_view(), name="metric-query"),

@@ -11,6 +11,7 @@ from django.conf import settings
 from gunicorn.workers.gthread import ThreadWorker
 
 LINGER_SECONDS = 0.2
+DRAINED_BYTES = 64 * 1024  # of a body that nobody read: beyond them gunicorn gives up the connection
 
 
 class ImpatientSocket(socket.socket):
@@ -67,11 +68,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """What is larger than most bodies may be is likely refused unread, and what comes after that on its
-        connection is the rest of it: the answer says that the connection ends.
+        """A large body may be refused unread, and what comes after that on its connection is the rest of it:
+        the answer says that the connection ends.
         """
         announced = dict(req.headers).get("CONTENT-LENGTH", 0)  # a number, or gunicorn had refused it
-        if int(announced) > settings.NMS_MAX_BODY_BYTES:
+        if int(announced) > DRAINED_BYTES:
             req.force_close()
         return super().handle_request(req, conn)
 

@@ -22,7 +22,7 @@ from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile
 from devices.plugins import plugin_find
 from devices.selectors import remembered_by_address
-from nms_project.errors import InvalidInput
+from nms_project.errors import OF_ALL_FIELDS, InvalidInput
 from nms_project.queues import poll_queue
 from nms_project.redis_client import redis_client
 from plugins.contract import ErrorCode, Result, Task, failed
@@ -56,7 +56,7 @@ def credential_try(*, profile: CredentialProfile, target: str, port: int | None)
     plugin = plugin_find(profile.protocol)
     if plugin is None or plugin.id == ICMP.id:
         raise InvalidInput(
-            {"non_field_errors": [f"There is nothing to try for the protocol {profile.protocol!r}."]}
+            {OF_ALL_FIELDS: [f"There is nothing to try for the protocol {profile.protocol!r}."]}
         )
     with _one_of_few():
         return _ask_worker(profile, plugin, target, port)

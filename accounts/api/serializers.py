@@ -82,10 +82,15 @@ class RefreshSerializer(TokenRefreshSerializer):
 
 
 class VerifySerializer(TokenVerifySerializer):
-    """SimpleJWT's, which does not know that a session was ended."""
+    """SimpleJWT's, which does not know that a session was ended, and calls a token that was logged out bad
+    input.
+    """
 
     def validate(self, attrs: dict[str, Any]) -> dict[Any, Any]:
-        answer: dict[Any, Any] = super().validate(attrs)
+        try:
+            answer: dict[Any, Any] = super().validate(attrs)
+        except serializers.ValidationError:
+            raise InvalidToken({"detail": SESSION_ENDED}) from None
         if session_user(UntypedToken(cast("Any", attrs["token"])).payload) is None:
             raise InvalidToken({"detail": SESSION_ENDED})
         return answer

@@ -6,6 +6,7 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins
 from rest_framework.permissions import AllowAny
@@ -13,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
-from rest_framework_simplejwt.views import TokenObtainPairView
+from rest_framework_simplejwt.views import TokenBlacklistView, TokenObtainPairView, TokenVerifyView
 
 from accounts.api import schema  # noqa: F401  (registers itself)
 from accounts.api.serializers import (
@@ -52,6 +53,16 @@ class LoginView(APIView):
 @extend_schema_view(post=extend_schema(responses={200: TokenPairSerializer}))
 class TokenPairView(TokenObtainPairView):
     """A user name and a password for an access token and a refresh token."""
+
+
+@extend_schema_view(post=extend_schema(responses={200: OpenApiTypes.OBJECT}))
+class VerifyView(TokenVerifyView):
+    """Whether a token counts: an empty object, or 401."""
+
+
+@extend_schema_view(post=extend_schema(responses={200: OpenApiTypes.OBJECT}))
+class LogoutView(TokenBlacklistView):
+    """A refresh token that is good for nothing from now on; an empty object."""
 
 
 class MeView(APIView):

@@ -15,6 +15,7 @@ IDS = [DIGITS, "9" * 19, "\0", "½", "1_2F"]
 QUERIES = [
     {"q": "\0", "_changelist_filters": "\0", "e": "\0", "p": DIGITS, "o": f"{DIGITS}.\0"},
     {"q": DIGITS},
+    {"q": " ".join(map(str, range(50)))},
     {"id__exact": DIGITS},
     {"id__in": "1,\0"},
 ]

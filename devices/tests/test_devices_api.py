@@ -249,6 +249,7 @@ def test_search(
 
 HOSTILE = [
     {"search": "\x00"},
+    {"search": " ".join(map(str, range(21)))},
     {"status": "nonsense"},
     {"port": "x"},
     {"port": "-1e1000000"},

@@ -98,7 +98,9 @@ class DiscoveryProfileSerializer(DiscoveryProfileRules):
         queryset=CredentialProfile.objects.all(),
         pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
     )
-    fallback_credential_profile_ids = FallbackIdsField(source="fallback_credentials", required=False)
+    fallback_credential_profile_ids = FallbackIdsField(
+        source="fallback_credentials", required=False, max_length=MAX_FALLBACKS
+    )
 
     class Meta(DiscoveryProfileRules.Meta):
         fields = (

@@ -129,6 +129,16 @@ def test_two_gigabytes_are_refused_unread(stack: LiveStack, path: str) -> None:
     assert " 413 " in answer_to(stack, f"{padded}Authorization: {token}\n")
 
 
+@pytest.mark.parametrize(("size", "says"), [(1_000, "keep-alive"), (70_000, "close")])
+def test_a_connection_goes_on_after_what_was_left_unread_or_says_that_it_ends(
+    stack: LiveStack, size: int, says: str
+) -> None:
+    head = f"POST /api/v1/devices HTTP/1.1\nHost: 127.0.0.1\nAuthorization: no\nContent-Length: {size}\n"
+    refused = answer_to(stack, head, b"x" * size)
+    assert " 401 " in refused
+    assert f"Connection: {says}" in refused
+
+
 @pytest.mark.usefixtures("_bounded")
 @pytest.mark.parametrize("target", ["10.0.0.0/8", "::/0", "0.0.0.0-255.255.255.255", "10.0.0.0/8," * 999])
 def test_a_network_too_large_is_refused(stack: LiveStack, target: str) -> None:

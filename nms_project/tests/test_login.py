@@ -52,6 +52,7 @@ def test_verify_and_blacklist(anonymous: APIClient, user: Any) -> None:
     pair = anonymous.post("/api/v1/auth/token", {"username": "operator", "password": PASSWORD}).json()
     assert anonymous.post("/api/v1/auth/token/verify", {"token": pair["access"]}).status_code == 200
     assert anonymous.post("/api/v1/auth/token/blacklist", {"refresh": pair["refresh"]}).status_code == 200
+    assert anonymous.post("/api/v1/auth/token/verify", {"token": pair["refresh"]}).status_code == 401
     assert anonymous.post("/api/v1/auth/token/refresh", {"refresh": pair["refresh"]}).status_code == 401
 
 

@@ -128,7 +128,7 @@ def test_bad_input_names_the_field(
 def test_ping_only_has_nothing_to_try(api: APIClient, icmp_credential: CredentialProfile) -> None:
     answer = api.post(url(icmp_credential), {"target": "127.0.0.1"})
     assert answer.status_code == 400
-    assert "nothing to try" in answer.json()["error"]["message"]
+    assert answer.json()["error"]["message"].startswith("There is nothing to try")
 
 
 def test_unknown_and_without_a_login(
