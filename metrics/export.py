@@ -92,11 +92,13 @@ SELECT device_id, at FROM (
 """
 )
 # The devices once more by themselves: the planner does not see that the two row comparisons make a range.
+# Those that were deleted have rows until they are erased.
 OF_PAGE = (
     WITHIN
     + """
 AND (device_id, {column}) <= (%(last_id)s, %(last_at)s)
-AND device_id BETWEEN %(after_id)s AND %(last_id)s"""
+AND device_id BETWEEN %(after_id)s AND %(last_id)s
+AND device_id IN (SELECT id FROM devices_device WHERE id BETWEEN %(after_id)s AND %(last_id)s)"""
 )
 
 # One row for each sample; each path wanted is a column, or all of it the document.

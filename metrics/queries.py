@@ -106,10 +106,11 @@ def series_query(
     series = {device_id: Series(device_id) for device_id in device_ids}
     size = 0
     with reading(), connection.chunked_cursor() as cursor:
-        for device_id, freshness in freshness_of(list(series), now).items():
+        known = freshness_of(list(series), now)
+        for device_id, freshness in known.items():
             series[device_id].as_of, series[device_id].is_stale = freshness.as_of, freshness.is_stale
         values: dict[str, Any] = {
-            "devices": list(series),
+            "devices": list(known),  # one that was deleted has samples until they are erased
             "path": list(path),
             "keys": keys_only(path),
             "start": start,

@@ -106,6 +106,14 @@ def test_a_newest_sample_that_was_dropped_is_remembered_by_its_time(api: APIClie
     assert series["as_of"] is not None
 
 
+def test_a_deleted_device_is_unknown_before_it_is_erased(api: APIClient, samples: Device) -> None:
+    device_id = samples.pk
+    samples.delete()
+    (series,) = query(api, device_ids=[device_id], path="cpu.total")
+    assert series == {"device_id": device_id, "results": [], "as_of": None, "stale": True}
+    assert Sample.objects.filter(device_id=device_id).exists()
+
+
 def test_unknown_devices_have_empty_results(api: APIClient, samples: Device) -> None:
     found = query(api, device_ids=[samples.pk + 99, samples.pk, samples.pk], limit=1)
     assert [series["device_id"] for series in found] == [samples.pk + 99, samples.pk]

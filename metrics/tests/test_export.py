@@ -87,6 +87,15 @@ def test_csv_of_whole_documents(api: APIClient, fleet: list[Device]) -> None:
     assert [json.loads(row[3])["text"] for row in rows] == [ODD, ODD]
 
 
+@pytest.mark.parametrize("level", ["raw", "1h"])
+def test_deleted_devices_are_left_out(api: APIClient, fleet: list[Device], now: datetime, level: str) -> None:
+    advance(SAMPLES, now)
+    gone = fleet[0].pk
+    fleet[0].delete()
+    rows = lines(api, start=(now - 3 * DAY).isoformat(), level=level)[:-1]
+    assert {row["device_id"] for row in rows} == {device.pk for device in fleet} - {gone, None}
+
+
 @pytest.mark.parametrize("output", ["csv", "ndjson"])
 def test_what_cannot_begin_is_no_download(
     api: APIClient, fleet: list[Device], monkeypatch: pytest.MonkeyPatch, output: str
