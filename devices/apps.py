@@ -17,10 +17,15 @@ class DevicesConfig(AppConfig):
         worker_init.connect(_check_secrets)
 
 
-def _check_secrets(**_: Any) -> None:
-    """A worker whose keys do not open what is stored ends at once, and says why."""
+def _check_secrets(sender: Any, **_: Any) -> None:
+    """A worker whose keys do not open what is stored ends at once, and says why. The others' heartbeats tell
+    which keys they have.
+    """
+    from devices.crypto import key_ids
     from devices.keys import SecretsUnreadable, secrets_check
 
+    if sender is not None:
+        sender.key_ids = key_ids()
     try:
         secrets_check()
     except SecretsUnreadable as error:

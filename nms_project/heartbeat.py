@@ -7,7 +7,7 @@ one that was killed leaves it, and is seen to be gone.
 import logging
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 @dataclass(frozen=True, slots=True)
 class Beat:
     """`busy` of `threads` work on a message; `load` is the machine's, of one minute, for each of its
-    processors.
+    processors; `key_ids` are those of the keys that it opens secrets with.
     """
 
     host: str
@@ -41,6 +41,7 @@ class Beat:
     done: int
     load: float
     memory_bytes: int
+    key_ids: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +127,5 @@ def beat_of(worker: Any) -> Beat:
         done=sum(state.total_count.values()),
         load=os.getloadavg()[0] / (os.cpu_count() or 1),
         memory_bytes=resident * PAGE_BYTES,
+        key_ids=getattr(worker, "key_ids", []),  # devices/apps.py has put them there
     )

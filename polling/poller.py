@@ -14,6 +14,7 @@ from django.conf import settings
 
 from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
+from devices.keys import others_have_more
 from devices.models import CredentialProfile, DeviceStatus
 from devices.plugins import plugin_find
 from devices.services import device_remember, device_take_off
@@ -51,7 +52,9 @@ def poll_slots(plugin_id: str, slots: Sequence[PingedSlot]) -> Iterator[list[Rep
         return
     secrets, unreadable = _decrypt({job.device.credential_profile_id for job in jobs})
     broken = [job for job in jobs if job.device.credential_profile_id in unreadable]
-    if broken:
+    if broken and others_have_more():
+        yield _leave(broken, "a worker has not the keys of the others: start it again with the same")
+    elif broken:
         yield _take_off(broken, "its stored secret cannot be decrypted")
     by_request = {uuid4().hex: job for job in jobs if job.device.credential_profile_id in secrets}
     tasks = [_task(request_id, job, secrets) for request_id, job in by_request.items()]
@@ -119,5 +122,9 @@ def _take_off(jobs: Sequence[_Job], reason: str) -> list[Report]:
         device_take_off(
             device_id=job.device.device_id, status=DeviceStatus.ERROR, reason=reason, has_failed=True
         )
+    return _leave(jobs, reason)
+
+
+def _leave(jobs: Sequence[_Job], reason: str) -> list[Report]:
     logger.error("%d devices cannot be polled: %s", len(jobs), reason)
     return [not_attempted(job.pinged.slot, reason, rtt_ms=job.pinged.rtt_ms) for job in jobs]

@@ -9,9 +9,11 @@ from cryptography.fernet import Fernet
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 
-from devices.crypto import payload_decrypt, payload_encrypt, payload_rotate
+from devices.crypto import key_ids, payload_decrypt, payload_encrypt, payload_rotate
 from devices.errors import CredentialUnreadable
+from devices.keys import keys_state
 from devices.models import CredentialProfile
+from nms_project.heartbeat import Beat, beat_write
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 SECRET = {"password": "пароль-☃"}
@@ -49,6 +51,40 @@ def test_rotate_credentials(winrm_credential: CredentialProfile, settings: Any) 
     settings.NMS_ENCRYPTION_KEYS = [NEW]
     winrm_credential.refresh_from_db()
     assert payload_decrypt(winrm_credential.encrypted_payload)["password"] == "s3cret-of-winrm"
+
+
+def beat(name: str, *ids: str) -> None:
+    beat_write(name, Beat("host", 1, ["poll.0"], 1, busy=0, done=0, load=0.0, memory_bytes=0, key_ids=[*ids]))
+
+
+@pytest.mark.django_db
+def test_nothing_is_rotated_to_a_key_that_a_worker_lacks(
+    winrm_credential: CredentialProfile, settings: Any
+) -> None:
+    old = key_ids()
+    settings.NMS_ENCRYPTION_KEYS = [NEW, *settings.NMS_ENCRYPTION_KEYS]
+    beat("ready", *key_ids())
+    beat("behind", *old)
+    with pytest.raises(CommandError, match="do not have the key .* yet.*: behind"):
+        call_command("rotate_credentials", stdout=StringIO())
+    assert keys_state().counts == {key_ids()[0]: 0, old[0]: 1}
+    beat("behind", *key_ids())
+    call_command("rotate_credentials", stdout=StringIO())
+    assert keys_state().counts == {key_ids()[0]: 1, old[0]: 0}
+    settings.REDIS_URL = "unix:///nonexistent/redis.sock"
+    with pytest.raises(CommandError, match="Redis is away"):
+        call_command("rotate_credentials", stdout=StringIO())
+
+
+class CeleryWorker:
+    key_ids: list[str]
+
+
+@pytest.mark.django_db
+def test_a_worker_tells_its_keys() -> None:
+    worker = CeleryWorker()
+    worker_init.send(sender=worker)
+    assert worker.key_ids == key_ids()
 
 
 @pytest.mark.django_db

@@ -228,6 +228,17 @@ def test_a_secret_no_key_opens_takes_the_device_off_with_the_reason(device: Devi
     assert PollState.objects.get(device=device).next_poll_at is None
 
 
+def test_a_worker_that_lacks_the_keys_of_the_others_takes_nobody_off(device: Device) -> None:
+    beat = Beat("host", 1, ["poll.0"], threads=1, busy=1, done=0, load=0.0, memory_bytes=0, key_ids=["other"])
+    beat_write("another", beat)
+    CredentialProfile.objects.update(encrypted_payload="under the other's key")
+    (report,) = poll(leased(device))
+    assert (report.kind, report.attempted, report.is_counting) == (VerdictKind.PLUGIN_ERROR, False, False)
+    assert "start it again" in report.error
+    device.refresh_from_db()
+    assert device.status == DeviceStatus.ACTIVE
+
+
 def test_a_plugin_that_is_gone_takes_the_device_off_with_the_reason(device: Device, settings: Any) -> None:
     settings.NMS_PLUGINS_DIR = Path("/nonexistent")
     (report,) = poll(leased(device))

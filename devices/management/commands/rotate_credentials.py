@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import redis
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from devices.crypto import key_ids, key_of, payload_rotate
 from devices.errors import CredentialUnreadable
-from devices.keys import keys_state
+from devices.keys import keys_state, workers_without
 from devices.models import CredentialProfile
 
 PROGRESS_EVERY = 500
@@ -40,6 +41,15 @@ class Command(BaseCommand):
     def _rotate_all(self) -> None:
         """What is under the newest key already is left alone: a second run goes on where the first ended."""
         newest = key_ids()[0]
+        try:
+            behind = workers_without(newest)
+        except redis.RedisError as error:
+            raise CommandError(f"Redis is away, so that nobody knows which workers run: {error}") from None
+        if behind:
+            raise CommandError(
+                f"These workers do not have the key {newest} yet, and could open nothing any more: "
+                f"{', '.join(behind)}. Start them again with it first."
+            )
         rows = CredentialProfile.objects.order_by("pk").values_list("pk", "encrypted_payload")
         old = [pk for pk, encrypted in rows.iterator() if key_of(encrypted) != newest]
         for number, pk in enumerate(old, start=1):
