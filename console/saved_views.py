@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
@@ -25,6 +27,7 @@ def views_of(user: Any) -> QuerySet[SavedView]:
     return SavedView.objects.filter(Q(user=user) | Q(is_shared=True))[: 2 * MAX_VIEWS]
 
 
+@transaction.atomic
 def view_save(user: Any, name: str, query: str, *, is_shared: bool) -> SavedView:
     """A view of that name is replaced. Raises InvalidInput."""
     name = name.strip()
@@ -34,6 +37,7 @@ def view_save(user: Any, name: str, query: str, *, is_shared: bool) -> SavedView
         raise InvalidInput({"query": ["These filters contain a NUL."]})
     if len(query) > 2_000:
         raise InvalidInput({"query": ["These filters are too long to be kept."]})
+    get_user_model().objects.select_for_update().get(pk=user.pk)  # one at a time, or there would be too many
     own = SavedView.objects.filter(user=user)
     if own.exclude(name=name).count() >= MAX_VIEWS:
         raise InvalidInput({"name": [f"You have {MAX_VIEWS} views already. Forget one first."]})
