@@ -81,9 +81,9 @@ def _probe(profile: DiscoveryProfile, addresses: Sequence[str]) -> Iterator[list
         echoes = ping(addresses)
         alive = [address for address in addresses if echoes[address].is_alive]
         yield [
-            Probe(address, error_code=ErrorCode.UNREACHABLE, error="no answer to ping")
-            for address in addresses
-            if not echoes[address].is_alive
+            Probe(address, error_code=ErrorCode.UNREACHABLE, error=echo.unsent or "no answer to ping")
+            for address, echo in echoes.items()
+            if not echo.is_alive
         ]
     if is_ping_only:
         names = reverse_names(alive)

@@ -28,11 +28,14 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """What fping found out about one address."""
+    """What fping found out about one address; nothing, where `unsent` says why no probe could leave this
+    machine.
+    """
 
     is_alive: bool
     rtt_ms: float | None
     loss_percent: float
+    unsent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +103,24 @@ def ping(addresses: Iterable[str], options: FpingOptions | None = None) -> dict[
     missing = [address for address in unique if address not in found]
     if len(missing) == len(unique):
         raise FpingFault(f"fping ended with {done.returncode} but named no address: {_tail(done.stderr)}")
-    if not any(echo.is_alive for echo in found.values()):
-        # With -C it keeps to itself that it could not send.
-        _require_sending(
-            unique, _run(replace(options, count=0, retries=0), unique) if options.count else done
-        )
-    return {address: found.get(address, DEAD) for address in unique}
-
-
-def _require_sending(addresses: Sequence[str], done: "_Done") -> None:
-    """Raises FpingFault when not one probe has left this machine, such as one that lost its link or its
-    route: then it is not the devices that are down.
-    """
-    why = {line["address"]: line["why"] for line in UNSENT_LINE.finditer(done.stderr)}
-    if why.keys() >= set(addresses):
+    dead = [address for address in unique if address not in found or not found[address].is_alive]
+    why = _unsent(dead, options, done)
+    if len(why) == len(unique):
         raise FpingFault(f"nothing could be sent from this machine: {', '.join(sorted(set(why.values())))}.")
+    return {
+        address: replace(DEAD, unsent=why[address]) if address in why else found.get(address, DEAD)
+        for address in unique
+    }
+
+
+def _unsent(dead: Sequence[str], options: FpingOptions, done: "_Done") -> dict[str, str]:
+    """{address: why} of those to which this machine could not send, such as one that lost its link or a
+    route: it is not they that are down.
+    """
+    if options.count and dead:  # with -C it keeps that to itself
+        done = _run(replace(options, count=0, retries=0), dead)
+    lines = {line["address"]: line["why"] for line in UNSENT_LINE.finditer(done.stderr)}
+    return {address: lines[address] for address in dead if address in lines}
 
 
 def _run(options: FpingOptions, addresses: Sequence[str]) -> "_Done":

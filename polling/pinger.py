@@ -35,6 +35,9 @@ def ping_slots(slots: Sequence[Slot]) -> list[Report]:
         return [not_attempted(slot, str(fault)) for slot in kept]
     duration_ms = (time.monotonic() - began) * 1_000
     pinged = [(leased[slot.device_id], slot, echoes[leased[slot.device_id].ip_address]) for slot in kept]
+    unsent = {echo.unsent for _, _, echo in pinged if echo.unsent}
+    if unsent:
+        logger.error("not every device can be sent a ping from here: %s", ", ".join(sorted(unsent)))
     send_to_poll(_reachable(pinged))
     return [
         _report(device, slot, echo, started, duration_ms)
@@ -50,7 +53,11 @@ def _reachable(pinged: Sequence[tuple[LeasedDevice, Slot, Echo]]) -> Iterator[tu
 
 
 def _report(device: LeasedDevice, slot: Slot, echo: Echo, started: datetime, duration_ms: float) -> Report:
-    """A device that did not answer, or a ping-only one, whose answer is its whole document."""
+    """A device that did not answer or could not be asked, or a ping-only one, whose answer is its whole
+    document.
+    """
+    if echo.unsent:
+        return not_attempted(slot, f"no ping could be sent to it from this machine: {echo.unsent}")
     document = {"icmp": {"rtt_ms": echo.rtt_ms, "loss_percent": echo.loss_percent}}
     return Report(
         device_id=device.device_id,

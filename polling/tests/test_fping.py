@@ -61,9 +61,10 @@ def test_what_never_left_this_machine_is_not_down(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_one_that_cannot_be_sent_to_is_down_beside_others(count: int) -> None:
-    echoes = ping(["255.255.255.255", "127.0.0.1"], FpingOptions(count=count))
-    assert [echo.is_alive for echo in echoes.values()] == [False, True]
+def test_one_that_cannot_be_sent_to_is_told_beside_others(count: int) -> None:
+    unsent, alive = ping(["255.255.255.255", "127.0.0.1"], FpingOptions(count=count)).values()
+    assert (unsent.is_alive, unsent.unsent) == (False, "Permission denied")
+    assert (alive.is_alive, alive.unsent) == (True, "")
 
 
 def test_the_child_sees_none_of_our_environment(tmp_path: Path) -> None:

@@ -137,6 +137,16 @@ def test_one_that_does_not_answer_counts_as_a_failure(device: Device, tmp_path: 
     assert (report.kind, report.is_counting, report.document) == (VerdictKind.PING_FAILED, True, None)
 
 
+def test_what_cannot_be_sent_to_counts_against_nobody_though_others_answer(
+    device: Device, ping_device: Device
+) -> None:
+    Device.objects.filter(pk=device.pk).update(ip_address="255.255.255.255")
+    unsent, answered = ping_slots([leased(device), leased(ping_device)])
+    assert (unsent.kind, unsent.is_counting, unsent.attempted) == (VerdictKind.PLUGIN_ERROR, False, False)
+    assert "Permission denied" in unsent.error
+    assert answered.kind == VerdictKind.OK
+
+
 def test_an_abnormal_fping_counts_against_nobody(device: Device, settings: Any) -> None:
     settings.NMS_FPING = "/nonexistent/fping"
     (report,) = ping_slots([leased(device)])
