@@ -15,17 +15,21 @@ class DevicesConfig(AppConfig):
         from devices import checks  # noqa: F401  (registers them)
 
         worker_init.connect(_check_secrets)
+        worker_init.connect(_tell_means)
 
 
-def _check_secrets(sender: Any, **_: Any) -> None:
-    """A worker whose keys do not open what is stored ends at once, and says why. The others' heartbeats tell
-    which keys they have.
-    """
+def _tell_means(sender: Any, **_: Any) -> None:
+    """For its heartbeats: see devices/workers.py."""
     from devices.crypto import key_ids
+    from devices.plugins import plugin_ids
+
+    sender.key_ids, sender.plugin_ids = key_ids(), plugin_ids()
+
+
+def _check_secrets(**_: Any) -> None:
+    """A worker whose keys do not open what is stored ends at once, and says why."""
     from devices.keys import SecretsUnreadable, secrets_check
 
-    if sender is not None:
-        sender.key_ids = key_ids()
     try:
         secrets_check()
     except SecretsUnreadable as error:

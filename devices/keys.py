@@ -3,13 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-import redis
 from django.conf import settings
 
 from devices.crypto import key_ids, key_of
 from devices.models import CredentialProfile
 from nms_project.errors import Conflict
-from nms_project.heartbeat import Worker, workers_list
 
 
 @dataclass(slots=True)
@@ -31,23 +29,6 @@ def keys_state() -> KeyState:
             counts[key_id] += 1
     state.counts = {key_id: counts[key_id] for key_id in key_ids()}
     return state
-
-
-def workers_without(key_id: str) -> list[str]:
-    """The names of the living workers that do not have this key. Raises redis.RedisError."""
-    return [worker.name for worker in _living() if key_id not in worker.beat.key_ids]
-
-
-def others_have_more() -> bool:
-    """A living worker has a key that this process lacks, or nobody knows."""
-    try:
-        return any(set(worker.beat.key_ids) - set(key_ids()) for worker in _living())
-    except redis.RedisError:
-        return True
-
-
-def _living() -> list[Worker]:
-    return [worker for worker in workers_list() if worker.is_alive]
 
 
 class SecretsUnreadable(Conflict):

@@ -30,7 +30,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 @dataclass(frozen=True, slots=True)
 class Beat:
     """`busy` of `threads` work on a message; `load` is the machine's, of one minute, for each of its
-    processors; `key_ids` are those of the keys that it opens secrets with.
+    processors; `key_ids` are those of the keys that it opens secrets with, `plugin_ids` what it can poll by.
     """
 
     host: str
@@ -42,6 +42,7 @@ class Beat:
     load: float
     memory_bytes: int
     key_ids: list[str] = field(default_factory=list)
+    plugin_ids: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,5 +128,7 @@ def beat_of(worker: Any) -> Beat:
         done=sum(state.total_count.values()),
         load=os.getloadavg()[0] / (os.cpu_count() or 1),
         memory_bytes=resident * PAGE_BYTES,
-        key_ids=getattr(worker, "key_ids", []),  # devices/apps.py has put them there
+        # devices/apps.py has put them there.
+        key_ids=getattr(worker, "key_ids", []),
+        plugin_ids=getattr(worker, "plugin_ids", []),
     )

@@ -14,10 +14,10 @@ from django.conf import settings
 
 from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
-from devices.keys import others_have_more
 from devices.models import CredentialProfile, DeviceStatus
 from devices.plugins import plugin_find
 from devices.services import device_remember, device_take_off
+from devices.workers import others_have_keys, others_have_plugin
 from plugins.contract import Result, Task
 from polling.dispatch import tasks_run
 from polling.guard import LeasedDevice, still_leased
@@ -48,12 +48,16 @@ def poll_slots(plugin_id: str, slots: Sequence[PingedSlot]) -> Iterator[list[Rep
         return
     plugin = plugin_find(plugin_id)
     if plugin is None:
-        yield _take_off(jobs, f"the plugin {plugin_id!r} is not installed")
+        reason = f"the plugin {plugin_id!r} is not installed"
+        if others_have_plugin(plugin_id):
+            yield _leave(jobs, f"{reason} on this worker")
+        else:
+            yield _take_off(jobs, reason)
         return
     secrets, unreadable = _decrypt({job.device.credential_profile_id for job in jobs})
     broken = [job for job in jobs if job.device.credential_profile_id in unreadable]
-    if broken and others_have_more():
-        yield _leave(broken, "a worker has not the keys of the others: start it again with the same")
+    if broken and others_have_keys():
+        yield _leave(broken, "this worker has not the keys of the others: start it again with the same")
     elif broken:
         yield _take_off(broken, "its stored secret cannot be decrypted")
     by_request = {uuid4().hex: job for job in jobs if job.device.credential_profile_id in secrets}

@@ -53,6 +53,11 @@ def test_rotate_credentials(winrm_credential: CredentialProfile, settings: Any) 
     assert payload_decrypt(winrm_credential.encrypted_payload)["password"] == "s3cret-of-winrm"
 
 
+class CeleryWorker:
+    key_ids: list[str]
+    plugin_ids: list[str]
+
+
 def beat(name: str, *ids: str) -> None:
     beat_write(name, Beat("host", 1, ["poll.0"], 1, busy=0, done=0, load=0.0, memory_bytes=0, key_ids=[*ids]))
 
@@ -76,15 +81,12 @@ def test_nothing_is_rotated_to_a_key_that_a_worker_lacks(
         call_command("rotate_credentials", stdout=StringIO())
 
 
-class CeleryWorker:
-    key_ids: list[str]
-
-
 @pytest.mark.django_db
-def test_a_worker_tells_its_keys() -> None:
+def test_a_worker_tells_its_keys_and_plugins() -> None:
     worker = CeleryWorker()
     worker_init.send(sender=worker)
     assert worker.key_ids == key_ids()
+    assert "winrm" in worker.plugin_ids
 
 
 @pytest.mark.django_db
@@ -123,12 +125,12 @@ def test_an_interrupted_rotation_goes_on(winrm_credential: CredentialProfile, se
 
 @pytest.mark.django_db
 def test_a_worker_without_the_key_does_not_start(winrm_credential: CredentialProfile, settings: Any) -> None:
-    worker_init.send(sender=None)
+    worker_init.send(sender=CeleryWorker())
     settings.NMS_ENCRYPTION_KEYS = [NEW]
     with pytest.raises(SystemExit, match="NMS_ALLOW_UNREADABLE_SECRETS"):
-        worker_init.send(sender=None)
+        worker_init.send(sender=CeleryWorker())
     settings.NMS_ALLOW_UNREADABLE_SECRETS = True
-    worker_init.send(sender=None)
+    worker_init.send(sender=CeleryWorker())
 
 
 def test_a_bad_key_is_an_error_that_does_not_show_it(settings: Any) -> None:

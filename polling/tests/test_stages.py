@@ -249,6 +249,17 @@ def test_a_worker_that_lacks_the_keys_of_the_others_takes_nobody_off(device: Dev
     assert device.status == DeviceStatus.ACTIVE
 
 
+def test_a_worker_that_lacks_a_plugin_of_the_others_takes_nobody_off(device: Device, settings: Any) -> None:
+    beat = Beat("host", 1, ["poll.0"], 1, busy=1, done=0, load=0.0, memory_bytes=0, plugin_ids=["winrm"])
+    beat_write("another", beat)
+    settings.NMS_PLUGINS_DIR = Path("/nonexistent")
+    (report,) = poll(leased(device))
+    assert (report.kind, report.is_counting) == (VerdictKind.PLUGIN_ERROR, False)
+    assert "not installed on this worker" in report.error
+    device.refresh_from_db()
+    assert device.status == DeviceStatus.ACTIVE
+
+
 def test_a_plugin_that_is_gone_takes_the_device_off_with_the_reason(device: Device, settings: Any) -> None:
     settings.NMS_PLUGINS_DIR = Path("/nonexistent")
     (report,) = poll(leased(device))

@@ -8,8 +8,9 @@ from django.db import transaction
 
 from devices.crypto import key_ids, key_of, payload_rotate
 from devices.errors import CredentialUnreadable
-from devices.keys import keys_state, workers_without
+from devices.keys import keys_state
 from devices.models import CredentialProfile
+from devices.workers import workers_without
 
 PROGRESS_EVERY = 500
 
