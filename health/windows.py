@@ -4,7 +4,7 @@ alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -85,10 +85,14 @@ class FailureState:
     window_seconds: int
 
 
-def failures_read(*, device_id: int, since: datetime, interval_seconds: int) -> FailureState:
-    """Of the period of activity that began at `since`. Raises redis.RedisError when Redis is away."""
+def failures_read(*, device_id: int, since: datetime, interval_seconds: int, now: datetime) -> FailureState:
+    """Of the period of activity that began at `since`. What was a window ago at `now` counts no more. Raises
+    redis.RedisError when Redis is away.
+    """
     window = effective_window(interval_seconds)
     period, count, last = redis_client().hmget(key(device_id), "since", "count", "last")
     if not (period and count and last) or int(period) != to_microseconds(since):
         return FailureState(0, None, window)
-    return FailureState(int(count), from_microseconds(int(last)), window)
+    last_at = from_microseconds(int(last))
+    counts = now - last_at < timedelta(seconds=window)
+    return FailureState(int(count) if counts else 0, last_at if counts else None, window)

@@ -38,6 +38,7 @@ def device_explain(device: Device, now: datetime) -> Explanation:
             device_id=device.pk,
             since=device.status_since,
             interval_seconds=device.polling_interval_seconds,
+            now=now,
         )
     except redis.RedisError:
         failures = None

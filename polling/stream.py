@@ -43,6 +43,7 @@ BACK_OFF_SECONDS = (0.5, 1, 2, 4, 8, 16, 30)  # after the first, second, … end
 EOF_SECONDS = 0.5
 TERM_SECONDS = 3.0
 STDERR_SECONDS = 0.5
+LAST_WORDS_SECONDS = 1.0  # for what an ended process had written
 
 Deliver = Callable[[Result], None]
 
@@ -60,6 +61,8 @@ class _Process:
     popen: subprocess.Popen[bytes]
     waiting_since: float = 0.0  # since when tasks wait without a word from it
     is_mute: bool = False  # it let tasks time out and has said nothing since: the clock above runs on
+    exited_at: float = 0.0  # when that was seen; its output may be held open by what it left behind
+    is_settled: bool = False
     pending: dict[str, _Pending] = field(default_factory=dict)
     outgoing: "queue.SimpleQueue[bytes | None]" = field(default_factory=queue.SimpleQueue)
     stderr: deque[bytes] = field(default_factory=deque)
@@ -167,10 +170,17 @@ class StreamRunner:
         except OSError as error:
             self._back_off()
             return f"the plugin cannot be started: {error.strerror}"
-        self._process = process = _Process(popen)
-        process.stderr_reader = self._thread(self._read_stderr, process)
-        self._thread(self._read, process)
-        self._thread(self._write, process)
+        process = _Process(popen)
+        try:
+            process.stderr_reader = self._thread(self._read_stderr, process)
+            self._thread(self._read, process)
+            self._thread(self._write, process)
+        except RuntimeError as error:  # no more threads can be had
+            process.is_settled = True
+            kill_group(popen)
+            self._back_off()
+            return f"the plugin cannot be started: {error}"
+        self._process = process
         return ""
 
     def _thread(self, target: Callable[[_Process], None], process: _Process) -> threading.Thread:
@@ -251,8 +261,12 @@ class StreamRunner:
 
     def _settle(self, process: _Process) -> None:
         """The process ended or is to be ended: everybody who waits gets an answer, and the next start waits a
-        while.
+        while. Done once, by its reader or by the watchdog.
         """
+        with self._lock:
+            if process.is_settled:
+                return
+            process.is_settled = True
         kill_group(process.popen)
         if process.stderr_reader:
             process.stderr_reader.join(STDERR_SECONDS)  # its last words belong into the reason
@@ -281,6 +295,7 @@ class StreamRunner:
                 process = self._process
             if process is not None:
                 self._expire(process)
+                self._bury(process)
 
     def _expire(self, process: _Process) -> None:
         now = time.monotonic()
@@ -300,6 +315,16 @@ class StreamRunner:
                 self.silence_seconds,
             )
             kill_group(process.popen)  # the reader sees the end and settles the rest
+
+    def _bury(self, process: _Process) -> None:
+        """Ends what the reader does not see end: something that the plugin left behind, in a session of its
+        own, may hold its output open.
+        """
+        if not await_exit(process.popen, lambda: True):
+            return
+        process.exited_at = process.exited_at or time.monotonic()
+        if time.monotonic() - process.exited_at > LAST_WORDS_SECONDS:
+            self._settle(process)
 
 
 def _ends_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:

@@ -249,11 +249,12 @@ def test_the_browsable_api_is_a_part_of_it(admin: Visitor) -> None:
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
 
 
-def test_a_server_that_is_gone_is_said(admin: Visitor, stack: LiveStack) -> None:
+@pytest.mark.parametrize("is_hanging", [False, True])
+def test_a_server_that_is_gone_is_said(admin: Visitor, stack: LiveStack, is_hanging: bool) -> None:
     page = admin.page
     expect(page.locator("#panel-at")).to_be_visible()
-    page.route("**/admin/live/", lambda route: route.abort())
-    expect(page.locator("#stale")).to_contain_text("the server does not answer")
+    page.route("**/admin/live/", lambda route: None if is_hanging else route.abort())
+    expect(page.locator("#stale")).to_contain_text("the server does not answer", timeout=25_000)
     page.unroute("**/admin/live/")
     expect(page.locator("#stale")).to_be_hidden()
 

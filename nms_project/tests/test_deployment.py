@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import get_commands
 from honcho.environ import parse_procfile
 
-from nms_project.queues import queue_names
+from nms_project.queues import concurrency, queue_names
 
 ROOT: Path = settings.BASE_DIR
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -38,6 +38,16 @@ def test_images_and_their_versions() -> None:
 def test_every_queue_has_a_worker_of_its_own() -> None:
     queues = worker_queues([service["command"] for service in OURS.values()])
     assert sorted(queues) == sorted(queue_names())
+
+
+def test_postgresql_takes_the_threads_of_all() -> None:
+    """One container of each kind, and room to scale out."""
+    queues = worker_queues([service["command"] for service in OURS.values()])
+    threads = sum(map(concurrency, queues)) + settings.NMS_WEB_PROCESSES * settings.NMS_WEB_THREADS
+    most = next(word for word in SERVICES["postgres"]["command"] if word.startswith("max_connections="))
+    assert int(most.partition("=")[2]) >= 2 * threads
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert f"may hold a connection: {threads} with one container of each kind" in text
 
 
 def test_the_procfile_covers_every_queue() -> None:

@@ -12,6 +12,7 @@ from plugins.snmp.layout import Layout, Storage, integer
 
 KIB = 1024
 TICKS = 100.0  # TimeTicks are hundredths of a second
+BACK_TICKS = 10_000  # a counter of processor time that went back further has wrapped
 STANDSTILL_SECONDS = 30.0  # the longest that an agent's uptime may stand still between two refreshes
 Values = Mapping[str, ValueType]
 
@@ -73,12 +74,16 @@ def _cpu(layout: Layout, values: Values, before: Counters | None, now: Counters)
     if before is None:
         return {}
     # Idle and wait go back a tick now and then, which is no wrap; a real one, after 497 processor days, costs
-    # a poll.
+    # a poll: the shares of the others would be wrong.
     ticks = rates(before.processors, now.processors)
-    if not ticks:
+    if not ticks or _have_wrapped(before.processors, now.processors):
         return {}
     working = sum(ticks.get(oid, 0.0) for oid in mib.CPU_WORKING.values())
     return {"total": percent(working, sum(ticks.values()))}
+
+
+def _have_wrapped(before: Reading, now: Reading) -> bool:
+    return any(before.values.get(oid, 0) - value > BACK_TICKS for oid, value in now.values.items())
 
 
 def _memory(layout: Layout, values: Values) -> dict[str, int]:

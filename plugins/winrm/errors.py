@@ -88,7 +88,7 @@ def is_refused_login(error: BaseException) -> bool:
 
 def is_accepted_login(error: BaseException) -> bool:
     """Whoever answers with SOAP, or runs our script, has let us in."""
-    return isinstance(error, WSManFaultError | WinRMOperationTimeoutError | ScriptError | QuotaPause)
+    return isinstance(error, WSManFaultError | WinRMOperationTimeoutError | ScriptError)
 
 
 def classify(error: BaseException) -> tuple[ErrorCode, str]:

@@ -41,7 +41,10 @@ for index = 1, #KEYS / 5 do
     answers[index] = 0
   else
     redis.call('ZADD', pending, now + life, attempt)
-    redis.call('EXPIRE', pending, math.ceil(life))
+    -- Others of the set may live longer: a discovery's tries than a poll's.
+    if redis.call('TTL', pending) < life then
+      redis.call('EXPIRE', pending, math.ceil(life))
+    end
     answers[index] = 1
   end
 end

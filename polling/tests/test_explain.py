@@ -71,6 +71,15 @@ def test_failures_and_the_newest_ten_verdicts(api: APIClient, device: Device) ->
     assert "2 of 3 failures" in " ".join(answer["reasons"])
 
 
+def test_failures_of_before_the_window_count_no_more(api: APIClient, device: Device) -> None:
+    Device.objects.update(status_since=database_now() - timedelta(hours=1))
+    now = database_now()
+    failures_record([FailedSlot(device.pk, now - timedelta(minutes=n), "poll", "timeout") for n in (7, 6)])
+    answer = explain(api, device)
+    assert (answer["failures"]["count"], answer["failures"]["last_at"]) == (0, None)
+    assert "of 3 failures" not in " ".join(answer["reasons"])
+
+
 def test_what_is_wrong_with_the_configuration(
     api: APIClient, device: Device, winrm_credential: CredentialProfile
 ) -> None:

@@ -1,5 +1,7 @@
 """Stream mode: one process for many threads; late, dead, silent and talkative plugins."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +137,30 @@ def test_one_that_lets_everything_time_out_is_killed_in_the_end(
     answers = [run(runner, [task(f"t{n}", timeout=-1.7)])[f"t{n}"] for n in range(6)]
     assert answers[0].error_code == ErrorCode.TIMEOUT
     assert any(answer.error_code is ErrorCode.INTERNAL for answer in answers)
+
+
+def test_one_that_leaves_its_output_open_is_started_again(
+    make_plugin: PluginMaker, start: Start, tmp_path: Path
+) -> None:
+    left, first = tmp_path / "left", tmp_path / "first"
+    body = (
+        "    import pathlib, subprocess\n"
+        f"    if not pathlib.Path({str(first)!r}).exists():\n"
+        f"        pathlib.Path({str(first)!r}).touch()\n"
+        "        helper = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+        f"        pathlib.Path({str(left)!r}).write_text(str(helper.pid))\n"
+        "        os._exit(3)\n"
+        "    say(task)\n"
+    )
+    runner = start(make_plugin(LOOP + body), pause=0.1)
+    try:
+        answer = run(runner, [task("a", timeout=20)])["a"]
+        assert (answer.error_code, answer.was_attempted) == (ErrorCode.INTERNAL, True)
+        assert "exit code 3" in answer.error
+        time.sleep(0.2)
+        assert run(runner, [task("b", timeout=20)])["b"].success
+    finally:
+        os.kill(int(left.read_text()), signal.SIGKILL)
 
 
 def test_a_document_nested_too_deeply_costs_that_device_only(make_plugin: PluginMaker, start: Start) -> None:

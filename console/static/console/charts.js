@@ -10,6 +10,7 @@
   const timeline = document.getElementById("timeline");
   const HEIGHT = 190;
   const REFRESH = 30_000;
+  const WAIT_MS = 40_000; // longer than the server gives a statement
   const COLOURS = ["--nms-line-1", "--nms-line-2", "--nms-line-3", "--nms-line-4"];
   const plots = new Map(); // by the chart's name
   const past = []; // ranges to go back to
@@ -232,7 +233,8 @@
       query.set("all", "1");
     }
     try {
-      const answer = await fetch(`${root.dataset.charts}?${query}`, { redirect: "manual", cache: "no-store" });
+      const signal = AbortSignal.timeout(WAIT_MS);
+      const answer = await fetch(`${root.dataset.charts}?${query}`, { redirect: "manual", cache: "no-store", signal });
       if (mine !== asked) {
         return; // another range was chosen meanwhile
       }

@@ -49,7 +49,8 @@
 
   async function refresh() {
     try {
-      const answer = await fetch(panels.dataset.live, { redirect: "manual", cache: "no-store" });
+      const signal = AbortSignal.timeout((PATIENCE - 1) * pause); // a server that hangs does not answer
+      const answer = await fetch(panels.dataset.live, { redirect: "manual", cache: "no-store", signal });
       if (answer.type === "opaqueredirect" || answer.status === 403) {
         answeredAt = 0;
         tellWhenOld("you are logged out. Load the page again to log in.");

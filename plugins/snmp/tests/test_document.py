@@ -3,7 +3,9 @@
 import pytest
 
 from plugins.kit.counters import Reading
-from plugins.snmp.document import Counters, has_restarted
+from plugins.snmp import mib
+from plugins.snmp.document import Counters, document_of, has_restarted
+from plugins.snmp.layout import Layout
 
 
 def counters(*, uptime: float, clock: float) -> Counters:
@@ -26,3 +28,23 @@ def test_a_restart_is_seen_by_the_uptime(before: float, now: float, elapsed: flo
         has_restarted(counters(uptime=before, clock=50), counters(uptime=now, clock=50 + elapsed))
         is restarted
     )
+
+
+def processors(clock: float, *, user: int, idle: int) -> Counters:
+    ticks = {mib.CPU_WORKING["user"]: user, mib.CPU_RESTING["idle"]: idle}
+    return Counters(int(clock * 100), Reading(clock, {}), Reading(clock, {}), Reading(clock, ticks))
+
+
+@pytest.mark.parametrize(
+    ("idle", "cpu"),
+    [
+        (5_000 + 2_000, {"total": 33.3}),
+        (5_000 - 1, {"total": 100.0}),  # back a tick, as it does now and then: it did not move
+        (7, {}),  # wrapped: nobody knows what its share was
+    ],
+)
+def test_processor_time_that_goes_back_or_wraps(idle: int, cpu: dict[str, float]) -> None:
+    nothing = Layout("h", "d", (), (), None, (), ())
+    first = 2**32 - 1 if idle < 100 else 5_000
+    before, now = processors(1_000, user=0, idle=first), processors(1_060, user=1_000, idle=idle)
+    assert document_of(nothing, {}, before, now).get("cpu", {}) == cpu
