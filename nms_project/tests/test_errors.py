@@ -9,7 +9,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from rest_framework.test import APIClient
 
-from devices.models import CredentialProfile
+from devices.models import CredentialProfile, Device
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +60,15 @@ def test_a_server_that_takes_no_writes_is_away() -> None:
     parameters = connection.get_connection_params() | {"options": "-c default_transaction_read_only=on"}
     with pytest.raises(psycopg.OperationalError, match="read-only"):
         psycopg.connect(**parameters)
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_server_that_takes_no_writes_any_more_is_away(api: APIClient, device: Device) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    path = f"/api/v1/devices/{device.pk}"
+    assert api.patch(path, {"hostname": "x"}).status_code == 503
+    assert api.patch(path, {"hostname": "x"}).status_code == 200  # by another connection
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/devices/device/", "/admin/login/"])

@@ -1,4 +1,4 @@
-"""The edges of the processes: a charset nobody has, and a clock set back under beat."""
+"""The edges of the processes: a charset nobody has, a clock set back under beat, a queue without a worker."""
 
 import time
 from datetime import timedelta
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nms_project import beat, celery_app
+from nms_project.redis_client import redis_client
 from nms_project.schedule import beat_schedule
 from nms_project.wsgi import application
 
@@ -50,6 +51,18 @@ def test_a_clock_set_back_does_not_stop_the_ticks(monkeypatch: pytest.MonkeyPatc
     time.sleep(1.1)
     _tick(scheduler)
     assert "polling.tick" in sent
+
+
+def test_nothing_is_sent_to_a_queue_that_nobody_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: set[str] = set()
+    scheduler = beat.SteadyScheduler(app=celery_app)
+    monkeypatch.setattr(scheduler, "apply_async", lambda entry, **_: sent.add(entry.options["queue"]))
+    for entry in scheduler.schedule.values():
+        entry.last_run_at = entry.default_now() - timedelta(days=365)
+    redis_client().rpush("history", *range(beat.MAX_WAITING))
+    _tick(scheduler)
+    assert sent == {"control"}
+    assert redis_client().llen("history") == beat.MAX_WAITING
 
 
 def _tick(scheduler: beat.SteadyScheduler) -> None:
