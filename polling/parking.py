@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
+from celery import current_app
 
 from nms_project.redis_client import redis_client
 from polling.models import ParkedMessage
@@ -41,6 +42,14 @@ def kills_counted(task_id: str) -> Iterator[int]:
                 redis_client().decr(_key(task_id))
             else:
                 redis_client().delete(_key(task_id))
+
+
+def message_unpark(parked: ParkedMessage) -> None:
+    """Back to the store stage, as a message that has killed nobody: what was beside it may have been to
+    blame. Stored twice it does no harm. Raises kombu's OperationalError when the broker is away.
+    """
+    current_app.send_task("polling.store", args=[parked.body])
+    parked.delete()
 
 
 def message_park(task_id: str, body: Any) -> None:

@@ -1,13 +1,17 @@
 """What the tasks do when something is away, when a message kills its worker, and when the worker ends."""
 
 import logging
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import orjson
 import pytest
 from celery.exceptions import Reject
 from django.db import OperationalError
+from django.test import Client
+from django.urls import reverse
 
 from devices.models import Device
 from devices.schedule import to_microseconds
@@ -67,6 +71,16 @@ def test_a_message_that_killed_three_workers_is_parked(message: list[Any]) -> No
     tasks.store_task.apply(args=([message],), task_id=task_id, throw=True)
     assert ParkedMessage.objects.get(task_id=task_id).body == [message]
     assert Verdict.objects.count() == 0
+
+
+def test_a_parked_message_is_stored_again(message: list[Any], admin_client: Client) -> None:
+    parked = ParkedMessage.objects.create(task_id="innocent", body=[message])
+    sent = {"action": "store_again", "_selected_action": [parked.pk]}
+    page = admin_client.post(reverse("admin:polling_parkedmessage_changelist"), sent, follow=True)
+    assert "1 message(s) are on their way again" in page.content.decode()
+    assert not ParkedMessage.objects.exists()
+    (waiting,) = redis_client().lrange("store", 0, -1)
+    assert orjson.loads(b64decode(orjson.loads(waiting)["body"]))[0] == [[message]]
 
 
 def test_an_exception_is_no_kill() -> None:
