@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import ApiToken
+from nms_project.errors import OF_ALL_FIELDS, InvalidInput
 
+MAX_TOKENS = 100  # that are valid, of one user
 PREFIX = "nms_"  # so that scanners of source code find one that was committed
 USED_RESOLUTION = timedelta(minutes=1)  # a busy client does not write a row with each request
 TOKEN_FIELDS = ("id", "name", "scope", "created_at", "expires_at", "last_used_at", "revoked_at")
@@ -24,8 +27,16 @@ WHERE token.digest = %s AND auth_user.is_active
 """
 
 
+@transaction.atomic
 def token_make(*, user: Any, name: str, scope: str, expires_at: datetime) -> tuple[ApiToken, str]:
-    """The row, and the token itself, which is known at this moment only."""
+    """The row, and the token itself, which is known at this moment only. Raises InvalidInput where the user
+    has MAX_TOKENS.
+    """
+    get_user_model().objects.select_for_update().get(pk=user.pk)  # one at a time, or there would be too many
+    valid = ApiToken.objects.filter(user=user, revoked_at=None, expires_at__gt=timezone.now())
+    if valid.count() >= MAX_TOKENS:
+        words = f"You have {MAX_TOKENS} valid tokens already. Revoke one first."
+        raise InvalidInput({OF_ALL_FIELDS: [words]})
     text = PREFIX + secrets.token_urlsafe(32)
     row = ApiToken.objects.create(
         user=user, name=name, scope=scope, expires_at=expires_at, digest=_digest(text)

@@ -12,6 +12,7 @@ from metrics.levels import Plan, plan_series, step_automatic
 from metrics.paths import device_paths, path_parse
 from metrics.sample_rollups import SAMPLES
 from metrics.series import Band, device_bands
+from nms_project.errors import OF_ALL_FIELDS, InvalidInput
 from polling.availability import PingPoint, ping_series
 from polling.verdict_rollups import VERDICTS
 
@@ -232,10 +233,12 @@ def _ping_charts(points: Sequence[PingPoint], plan: Plan) -> list[Chart]:
 
 
 def range_checked(start: float, end: float, now: datetime) -> tuple[datetime, datetime]:
-    """Of seconds since the epoch, as a browser sends them. Raises ValueError for what is no range."""
+    """Of seconds since the epoch, as a browser sends them. Raises InvalidInput for what is no range, and what
+    datetime raises for what is no time.
+    """
     low, high = (datetime.fromtimestamp(seconds, tz=now.tzinfo) for seconds in (start, end))
     low = max(low, now - timedelta(days=3_660))
     high = min(high, now)
     if high - low < timedelta(minutes=1):
-        raise ValueError("The range must be a minute at least, and begin in the past.")
+        raise InvalidInput({OF_ALL_FIELDS: ["The range must be a minute at least, and begin in the past."]})
     return low, high

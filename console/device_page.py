@@ -161,9 +161,10 @@ class DevicePageAdmin(DeviceAdmin):
         now = database_now()
         try:
             start, end = range_checked(float(request.GET["start"]), float(request.GET["end"]), now)
-        except (KeyError, ValueError, OverflowError, OSError) as error:
-            message = str(error) if isinstance(error, ValueError) else "start and end must be times."
-            return json_answer(400, error_body(400, message))
+        except InvalidInput as error:
+            return json_answer(400, error_body(400, str(error)))
+        except (KeyError, ValueError, OverflowError, OSError):
+            return json_answer(400, error_body(400, "start and end must be times."))
         charts = charts_of(device, start=start, end=end, now=now, show_all="all" in request.GET)
         found = periods(device, start=start, end=end, now=now)
         body = {**asdict(charts), "periods": [asdict(period) for period in found]}

@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
@@ -141,6 +142,7 @@ class DiscoveryRunPageAdmin(DiscoveryRunAdmin):
     @method_decorator(require_POST)
     def approve_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Leads to the page that provisions the devices that were ticked, or all that wait."""
+        get_object_or_404(DiscoveryRun, pk=pk)
         ids = _awaiting(pk).values_list("pk", flat=True)
         if "all" not in request.POST:
             ids = ids.filter(pk__in=[id_of(text) for text in request.POST.getlist("device")])

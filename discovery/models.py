@@ -73,7 +73,7 @@ class RunStatus(models.TextChoices):
 
 class DiscoveryRun(models.Model):
     """One sweep over a profile's target, which is copied: editing the profile does not move a run under
-    way.
+    way. What else the profile says is read as the run goes on.
     """
 
     profile = models.ForeignKey(DiscoveryProfile, on_delete=models.CASCADE, related_name="runs")

@@ -4,12 +4,13 @@ It may be delivered twice, and beside another run over the same addresses: addre
 are left out, results are unique by address, and a device is made once.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from devices.crypto import payload_decrypt
@@ -22,6 +23,7 @@ from discovery import services
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
 from discovery.names import reverse_names
 from discovery.targets import target_parse
+from nms_project.errors import Conflict
 from plugins.contract import ErrorCode, Operation, Result, Task
 from plugins.registry import ICMP, Plugin
 from polling.dispatch import tasks_run
@@ -29,6 +31,9 @@ from polling.errors import FpingFault
 from polling.fping import ping
 
 START_WITHIN_SECONDS = 60.0
+
+
+RECORD_PAUSES = (0.1, 0.3, 1.0)  # seconds before what was found is recorded once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +172,22 @@ def _is_worth_another(plugin: Plugin, probe: Probe) -> bool:
     return probe.error_code == ErrorCode.AUTH
 
 
-@transaction.atomic
 def _record(run: DiscoveryRun, probes: Sequence[Probe]) -> bool:
+    """False when the profile was deleted meanwhile. A device that is being deleted just now is found again a
+    moment later, as a new one.
+    """
+    for pause in RECORD_PAUSES:
+        try:
+            return _record_once(run, probes)
+        except (IntegrityError, Conflict):
+            time.sleep(pause)
+    return _record_once(run, probes)
+
+
+@transaction.atomic
+def _record_once(run: DiscoveryRun, probes: Sequence[Probe]) -> bool:
     """Devices and results in one transaction: a kill in between would turn a created device into a known
-    one. False when the profile was deleted meanwhile.
+    one.
     """
     profile = run.profile
     if not services.profile_lock(profile.pk):

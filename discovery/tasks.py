@@ -3,10 +3,11 @@
 import logging
 
 from celery import shared_task
+from django.db import IntegrityError
 
 from discovery.services import runs_resume
 from discovery.sweep import sweep
-from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY
+from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY, Conflict
 from nms_project.periodic import until_next_time
 from polling.errors import RunnerClosed
 from polling.outage import message_kept_on
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @shared_task(name="discovery.sweep", ignore_result=True)
 def sweep_task(run_id: int, start: int, stop: int) -> None:
-    with message_kept_on(*POSTGRES_AWAY, *REDIS_AWAY, RunnerClosed):
+    with message_kept_on(*POSTGRES_AWAY, *REDIS_AWAY, RunnerClosed, IntegrityError, Conflict):
         sweep(run_id, start, stop)
 
 

@@ -17,6 +17,7 @@ MAX_PATHS_LISTED = 10_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # A segment's characters; a dot or backslash that belongs to a key is escaped by a backslash.
 SEGMENT = re.compile(r"(?:\\[\\.]|[^.])+")
+MAX_NUMBER = 1e300  # sums of more could not be held: sample_rollups.py
 ESCAPED = re.compile(r"\\([\\.])")
 
 
@@ -30,7 +31,9 @@ def path_parse(path: str) -> list[str]:
     if len(path) > MAX_PATH_CHARACTERS:
         raise ValueError(f"Has {len(path)} characters; at most {MAX_PATH_CHARACTERS} are accepted.")
     segments = SEGMENT.findall(path)
-    if CONTROL.search(path) or ".".join(segments) != path:
+    if CONTROL.search(path):
+        raise ValueError("Has control characters, such as a line break: keys with one cannot be asked for.")
+    if ".".join(segments) != path:
         raise ValueError("Must be segments separated by single dots, like cpu.total or cpu.0.")
     return [ESCAPED.sub(r"\1", segment) for segment in segments]
 
@@ -81,13 +84,18 @@ def fleet_paths(now: datetime) -> list[KnownPath]:
         return [KnownPath(path, None) for (path,) in cursor.fetchall()]
 
 
+def _can_be_asked(path: str) -> bool:
+    return 0 < len(path) <= MAX_PATH_CHARACTERS and not CONTROL.search(path)
+
+
 def document_leaves(value: Any, segments: tuple[str, ...] = ()) -> list[tuple[str, float]]:
-    """The numeric leaves of a document by path, as the rollups take them."""
+    """The numeric leaves of a document by path, as the rollups take them, that can be asked for."""
     match value:
         case bool() | None | str():
             return []
         case int() | float():
-            return [(path_text(segments), value)] if segments else []
+            path = path_text(segments)
+            return [(path, value)] if abs(value) <= MAX_NUMBER and _can_be_asked(path) else []
         case dict():
             items = [(key, inner) for key, inner in value.items() if key]
         case _:

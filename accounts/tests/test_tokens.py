@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import ApiToken
-from accounts.tokens import token_find, token_make, token_revoke
+from accounts.tokens import MAX_TOKENS, token_find, token_make, token_revoke
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/auth/tokens"
@@ -18,6 +18,18 @@ def bearer(text: str) -> APIClient:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
     return client
+
+
+def test_nobody_has_more_valid_ones_than_he_may(api: APIClient, user: Any) -> None:
+    tomorrow, past = timezone.now() + timedelta(days=1), timezone.now()
+    for number in range(MAX_TOKENS):
+        ApiToken.objects.create(user=user, name="t", scope="viewer", expires_at=tomorrow, digest=f"{number}")
+    ApiToken.objects.create(user=user, name="t", scope="viewer", expires_at=past, digest="expired")
+    answer = api.post(URL, {"name": "one more", "scope": "viewer"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "You have 100 valid tokens already. Revoke one first."
+    token_revoke(ApiToken.objects.filter(expires_at=tomorrow)[0])
+    assert api.post(URL, {"name": "one more", "scope": "viewer"}).status_code == 201
 
 
 def test_a_token_is_shown_once_and_works(api: APIClient, user: Any) -> None:

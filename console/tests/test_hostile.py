@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from console.models import SavedView
 from devices.models import Device
+from discovery.models import DiscoveryProfile, DiscoveryRun
 
 DIGITS = "9" * 5_000  # more than Python makes a number of
 IDS = [DIGITS, "9" * 19, "\0", "½", "1_2F"]
@@ -82,9 +83,15 @@ def test_an_action_on_no_row_does_nothing(admin_client: Client, device: Device) 
     assert Device.objects.exists()
 
 
-def test_ids_to_approve_that_are_none(admin_client: Client) -> None:
-    path = reverse("admin:discovery_discoveryrun_approve", args=[1])
+def test_ids_to_approve_that_are_none(admin_client: Client, device: Device) -> None:
+    profile = DiscoveryProfile.objects.create(
+        name="net", target="127.0.0.1", port=5985, credential_profile=device.credential_profile
+    )
+    run = DiscoveryRun.objects.create(profile=profile, target="127.0.0.1", total=1)
+    path = reverse("admin:discovery_discoveryrun_approve", args=[run.pk])
     assert admin_client.post(path, {"device": [DIGITS, "\0", "²"]}).status_code == 200
+    nowhere = reverse("admin:discovery_discoveryrun_approve", args=[run.pk + 1])
+    assert admin_client.post(nowhere, {"all": "1"}).status_code == 404
     preview = reverse("admin:discovery_discoveryprofile_preview")
     sent = {"credential_profile": DIGITS, "profile": DIGITS, "target": "\0"}
     assert admin_client.post(preview, sent).status_code == 200

@@ -84,6 +84,16 @@ class AddressField(serializers.IPAddressField):
         return str(super().to_internal_value(data))
 
 
+class StatusField(serializers.ChoiceField):
+    """What was read may be written back: `error` of a device that is in it is no change."""
+
+    def to_internal_value(self, data: Any) -> str:
+        device = self.parent.instance
+        if data == DeviceStatus.ERROR and isinstance(device, Device) and device.status == DeviceStatus.ERROR:
+            raise serializers.SkipField
+        return str(super().to_internal_value(data))
+
+
 class DeviceSerializer(StrictModelSerializer[Device]):
     hostname = TextField(max_length=255, required=False)
     ip_address = AddressField(label="IP address")
@@ -102,7 +112,7 @@ class DeviceSerializer(StrictModelSerializer[Device]):
         required=False,
         allow_null=True,
     )
-    status = serializers.ChoiceField(choices=SETTABLE, required=False)
+    status = StatusField(choices=SETTABLE, required=False)
     last_polled_at = TimeField(source="poll_state.last_polled_at", read_only=True, allow_null=True)
     last_verdict = serializers.CharField(source="poll_state.last_verdict", read_only=True, allow_null=True)
     next_poll_at = TimeField(source="poll_state.next_poll_at", read_only=True, allow_null=True)

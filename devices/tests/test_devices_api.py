@@ -293,6 +293,15 @@ def test_any_number_is_a_page_size(
     assert len(api.get(URL, {"page_size": size}).json()["results"]) == shown
 
 
+def test_a_device_in_error_can_be_written_back_as_it_was_read(api: APIClient, device: Device) -> None:
+    Device.objects.update(status="error")
+    shown = api.get(f"{URL}/{device.pk}").json()
+    answer = api.put(f"{URL}/{device.pk}", {**shown, "hostname": "renamed"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "error")
+    Device.objects.update(status="inactive")
+    assert api.patch(f"{URL}/{device.pk}", {"status": "error"}).status_code == 400
+
+
 def test_an_ipv4_address_is_found_as_ipv6_has_it(api: APIClient, device: Device) -> None:
     answer = api.get(URL, {"ip_address": f"::ffff:{device.ip_address}"})
     assert [row["id"] for row in answer.json()["results"]] == [device.pk]

@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 
 from devices.crypto import payload_encrypt
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
+from devices.services import devices_register
 from discovery import services
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
 from discovery.selectors import runs_with_progress
@@ -102,6 +103,32 @@ def test_each_address_gets_a_result_with_its_reason(profile: Profile) -> None:
     }
     shown: Any = runs_with_progress().get(pk=run.pk)
     assert (shown.status, shown.done, shown.found, shown.created, shown.failed) == ("done", 6, 3, 3, 3)
+
+
+def test_devices_that_are_deleted_while_they_are_recorded_are_new_ones(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = profile(target="127.20.0.11")
+    drain(start(made))
+    old = Device.objects.get().pk
+
+    def delete() -> None:
+        Device.objects.all().delete()
+        connection.close()
+
+    def register_and_lose(**fields: Any) -> Any:
+        found = devices_register(**fields)
+        if Device.objects.filter(pk=old).exists():
+            deleting = threading.Thread(target=delete)
+            deleting.start()
+            deleting.join()
+        return found
+
+    monkeypatch.setattr("discovery.sweep.devices_register", register_and_lose)
+    run = start(made)
+    drain(run)
+    (result,) = run.results.all()
+    assert (result.outcome, result.device_id) == (Outcome.CREATED, Device.objects.get().pk)
 
 
 @pytest.mark.parametrize(("auto", "status"), [(True, DeviceStatus.ACTIVE), (False, DeviceStatus.DISCOVERED)])

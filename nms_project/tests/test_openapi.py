@@ -64,3 +64,10 @@ def as_json_schema(part: Any) -> Any:
         return part
     plain = {name: as_json_schema(value) for name, value in part.items() if name != "nullable"}
     return {"anyOf": [plain, {"type": "null"}]} if part.get("nullable") is True else plain
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["docs", "redoc"])
+def test_the_pages_about_it_are_only_read(anonymous: APIClient, page: str) -> None:
+    assert anonymous.options(f"/api/v1/{page}").status_code == 405
+    assert anonymous.get(f"/api/v1/{page}").status_code == 200
