@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from console.pages import json_answer
+from console.pages import id_of, json_answer
 from devices import bulk
 from devices.bulk import Outcome
 from devices.models import INTERVAL_VALIDATORS, Device
@@ -119,11 +119,8 @@ def bulk_do(request: HttpRequest, name: str) -> HttpResponse:
     """
     action = _allowed(request, name)
     form = action.form(request.POST)
-    try:
-        ids = [int(text) for text in request.POST.get("ids", "").split(",")]
-        if len(ids) > CHUNK_DEVICES or any(not 0 < number < 2**63 for number in ids):
-            raise ValueError
-    except ValueError:
+    ids = [id_of(text) for text in request.POST.get("ids", "").split(",")]
+    if len(ids) > CHUNK_DEVICES or not all(ids):
         return json_answer(
             400, error_body(400, f"ids must be up to {CHUNK_DEVICES} ids, separated by commas.")
         )

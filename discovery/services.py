@@ -160,6 +160,18 @@ def runs_resume() -> int:
     return taken
 
 
+def runs_prune() -> int:
+    """Deletes what ended long ago, with its results; returns how many runs. Their devices stay."""
+    keep = timedelta(days=settings.NMS_RETENTION_RUNS_DAYS)
+    old = DiscoveryRun.objects.filter(finished_at__lt=Now() - keep).order_by("pk")
+    ids = list(old.values_list("pk", flat=True))
+    for run_id in ids:
+        with transaction.atomic():
+            DiscoveryResult.objects.filter(run_id=run_id).delete()
+            DiscoveryRun.objects.filter(pk=run_id).delete()
+    return len(ids)
+
+
 def _dispatch_or_leave(run_id: int) -> None:
     """With the broker away the run stays queued; `runs_resume` takes it up."""
     try:

@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.db import IntegrityError
 
-from discovery.services import runs_resume
+from discovery.services import runs_prune, runs_resume
 from discovery.sweep import sweep
 from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY, Conflict
 from nms_project.periodic import until_next_time
@@ -27,3 +27,9 @@ def resume_task() -> None:
         taken = runs_resume()
         if taken:
             logger.warning("%d stalled discovery runs are taken up again", taken)
+
+
+@shared_task(name="discovery.prune", ignore_result=True, acks_late=False)
+def prune_task() -> None:
+    with until_next_time("deletions of old discovery runs"):
+        logger.info("deleted %d old discovery runs", runs_prune())

@@ -23,6 +23,9 @@ def beat_schedule(*, tick_seconds: float) -> dict[str, dict[str, Any]]:
         "roll verdicts up": _every("polling.rollups", 30.0, queue=Queue.HISTORY),
         "drop what is old": _every("metrics.trim", crontab(minute="23"), expires=3_600, queue=Queue.HISTORY),
         "forget expired logins": _every("accounts.prune", crontab(hour="3", minute="41"), expires=3_600),
+        "forget old discovery runs": _every(
+            "discovery.prune", crontab(hour="4", minute="17"), expires=3_600, queue=Queue.HISTORY
+        ),
         "erase deleted devices": _every("metrics.erase", 60.0, queue=Queue.HISTORY),
     }
 

@@ -20,7 +20,14 @@ from devices.models import (
     port_error,
 )
 from devices.plugins import plugin_find, plugin_ids
-from nms_project.fields import StrictModelSerializer, TextField, TimeField, YesOrNoField, time_shown
+from nms_project.fields import (
+    IntegerField,
+    StrictModelSerializer,
+    TextField,
+    TimeField,
+    YesOrNoField,
+    time_shown,
+)
 from nms_project.filters import ADDRESS_SCHEMA, MAX_ID
 from plugins.registry import Plugin
 
@@ -98,17 +105,17 @@ class DeviceSerializer(StrictModelSerializer[Device]):
     hostname = TextField(max_length=255, required=False)
     ip_address = AddressField(label="IP address")
     plugin_id = TextField(max_length=32, required=False)
-    port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
+    port = IntegerField(min_value=0, max_value=65_535, required=False)
     credential_profile_id = serializers.PrimaryKeyRelatedField(
         source="credential_profile",
         queryset=CredentialProfile.objects.all(),
-        pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
+        pk_field=IntegerField(min_value=1, max_value=MAX_ID),
     )
     discovery_profile_id = serializers.PrimaryKeyRelatedField(
         source="discovery_profile",
         # By name: discovery stands above devices, which must not import it.
         queryset=apps.get_model("discovery", "DiscoveryProfile")._default_manager.all(),
-        pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
+        pk_field=IntegerField(min_value=1, max_value=MAX_ID),
         required=False,
         allow_null=True,
     )
@@ -222,7 +229,7 @@ class PluginSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     name = serializers.CharField()
     version = serializers.CharField()
-    default_port = serializers.IntegerField()
+    default_port = IntegerField()
     modes = serializers.SerializerMethodField()
     credential_schema = serializers.JSONField(
         help_text="JSON Schema, draft 2020-12, of a credential's payload."
@@ -233,16 +240,16 @@ class PluginSerializer(serializers.Serializer[Any]):
 
 
 class ProvisionSerializer(serializers.Serializer[Any]):
-    polling_interval_seconds = serializers.IntegerField(required=False, validators=INTERVAL_VALIDATORS)
+    polling_interval_seconds = IntegerField(required=False, validators=INTERVAL_VALIDATORS)
 
 
 class ProvisionedSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
-    device_id = serializers.IntegerField()
+    device_id = IntegerField()
 
 
 class DeviceIdsField(serializers.ListField):
-    child = serializers.IntegerField(min_value=1, max_value=MAX_ID)
+    child = IntegerField(min_value=1, max_value=MAX_ID)
 
 
 class BulkSerializer(serializers.Serializer[Any]):
@@ -250,17 +257,17 @@ class BulkSerializer(serializers.Serializer[Any]):
 
 
 class BulkProvisionSerializer(BulkSerializer):
-    polling_interval_seconds = serializers.IntegerField(
+    polling_interval_seconds = IntegerField(
         required=False, default=None, validators=INTERVAL_VALIDATORS, help_text="Default: each keeps its own."
     )
 
 
 class BulkIntervalSerializer(BulkSerializer):
-    polling_interval_seconds = serializers.IntegerField(validators=INTERVAL_VALIDATORS)
+    polling_interval_seconds = IntegerField(validators=INTERVAL_VALIDATORS)
 
 
 class BulkOutcomeSerializer(serializers.Serializer[Any]):
-    device_id = serializers.IntegerField()
+    device_id = IntegerField()
     outcome = serializers.ChoiceField(choices=Outcome.choices)
 
 
@@ -286,10 +293,10 @@ class DeviceRowSerializer(serializers.Serializer[Any]):
 
     hostname = TextField(max_length=255, required=False, help_text="Default: the address.")
     ip_address = AddressField(label="IP address")
-    port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
+    port = IntegerField(min_value=0, max_value=65_535, required=False)
     plugin_id = TextField(max_length=32, required=False, help_text="Default: the profile's.")
     credential_profile = ProfileNameField(help_text="Its name.")
-    polling_interval_seconds = serializers.IntegerField(required=False, validators=INTERVAL_VALIDATORS)
+    polling_interval_seconds = IntegerField(required=False, validators=INTERVAL_VALIDATORS)
     should_ping = YesOrNoField(required=False)
     status = serializers.ChoiceField(
         choices=SETTABLE, required=False, help_text="active: polled from now on. Default: discovered."

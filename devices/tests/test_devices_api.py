@@ -48,6 +48,8 @@ def test_an_active_one_is_due_at_once(api: APIClient, winrm_credential: Credenti
         ({"ip_address": "ff02::1"}, "ip_address"),
         ({"port": 0}, "port"),
         ({"port": 65_536}, "port"),
+        ({"port": "1_0"}, "port"),
+        ({"port": "٢٢"}, "port"),
         ({"polling_interval_seconds": 9}, "polling_interval_seconds"),
         ({"polling_interval_seconds": 86_401}, "polling_interval_seconds"),
         ({"plugin_id": "icmp"}, "plugin_id"),

@@ -20,14 +20,14 @@ from discovery.services import (
 )
 from discovery.targets import target_check
 from nms_project.errors import InvalidInput
-from nms_project.fields import StrictModelSerializer
+from nms_project.fields import IntegerField, StrictModelSerializer
 from nms_project.filters import MAX_ID
 
 
 class FallbackIdsField(serializers.ListField):
     """Ids of credential profiles, in the order in which they are tried; one query for all."""
 
-    child = serializers.IntegerField(min_value=1, max_value=MAX_ID)
+    child = IntegerField(min_value=1, max_value=MAX_ID)
 
     def to_internal_value(self, data: Any) -> list[CredentialProfile]:
         if isinstance(data, list) and len(data) > MAX_FALLBACKS:
@@ -48,7 +48,7 @@ class FallbackIdsField(serializers.ListField):
 class DiscoveryProfileRules(StrictModelSerializer[DiscoveryProfile]):
     """What holds for a discovery profile however its credential profiles are named."""
 
-    port = serializers.IntegerField(min_value=0, max_value=65_535, required=False)
+    port = IntegerField(min_value=0, max_value=65_535, required=False)
 
     class Meta:
         model = DiscoveryProfile
@@ -96,7 +96,7 @@ class DiscoveryProfileSerializer(DiscoveryProfileRules):
     credential_profile_id = serializers.PrimaryKeyRelatedField(
         source="credential_profile",
         queryset=CredentialProfile.objects.all(),
-        pk_field=serializers.IntegerField(min_value=1, max_value=MAX_ID),
+        pk_field=IntegerField(min_value=1, max_value=MAX_ID),
     )
     fallback_credential_profile_ids = FallbackIdsField(
         source="fallback_credentials", required=False, max_length=MAX_FALLBACKS
@@ -159,11 +159,11 @@ class DiscoveryRowSerializer(DiscoveryProfileRules):
 
 
 class DiscoveryRunSerializer(serializers.ModelSerializer[DiscoveryRun]):
-    profile_id = serializers.IntegerField(read_only=True)
-    done = serializers.IntegerField(read_only=True)
-    found = serializers.IntegerField(read_only=True)
-    created = serializers.IntegerField(read_only=True)
-    failed = serializers.IntegerField(read_only=True)
+    profile_id = IntegerField(read_only=True)
+    done = IntegerField(read_only=True)
+    found = IntegerField(read_only=True)
+    created = IntegerField(read_only=True)
+    failed = IntegerField(read_only=True)
 
     class Meta:
         model = DiscoveryRun
@@ -184,7 +184,7 @@ class DiscoveryRunSerializer(serializers.ModelSerializer[DiscoveryRun]):
 
 
 class DiscoveryResultSerializer(serializers.ModelSerializer[DiscoveryResult]):
-    device_id = serializers.IntegerField(read_only=True, allow_null=True)
+    device_id = IntegerField(read_only=True, allow_null=True)
 
     class Meta:
         model = DiscoveryResult
@@ -193,5 +193,5 @@ class DiscoveryResultSerializer(serializers.ModelSerializer[DiscoveryResult]):
 
 class RunStartedSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
-    profile_id = serializers.IntegerField()
-    run_id = serializers.IntegerField()
+    profile_id = IntegerField()
+    run_id = IntegerField()

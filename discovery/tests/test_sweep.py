@@ -22,6 +22,7 @@ from discovery import services
 from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun, Outcome, RunStatus
 from discovery.selectors import runs_with_progress
 from discovery.sweep import sweep
+from discovery.tasks import prune_task
 from nms_project.errors import Conflict
 from nms_project.redis_client import redis_client
 from polling import runners
@@ -103,6 +104,18 @@ def test_each_address_gets_a_result_with_its_reason(profile: Profile) -> None:
     }
     shown: Any = runs_with_progress().get(pk=run.pk)
     assert (shown.status, shown.done, shown.found, shown.created, shown.failed) == ("done", 6, 3, 3, 3)
+
+
+def test_runs_that_ended_long_ago_are_deleted_with_their_results(profile: Profile) -> None:
+    made = profile(target="127.20.0.11")
+    old, new = start(made), start(made)
+    drain(old)
+    drain(new)
+    DiscoveryRun.objects.filter(pk=old.pk).update(finished_at=Now() - timedelta(days=366))
+    prune_task()
+    assert [run.pk for run in DiscoveryRun.objects.all()] == [new.pk]
+    assert {result.run_id for result in DiscoveryResult.objects.all()} == {new.pk}
+    assert Device.objects.count() == 1
 
 
 def test_devices_that_are_deleted_while_they_are_recorded_are_new_ones(

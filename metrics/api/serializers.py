@@ -12,7 +12,7 @@ from metrics.levels import RAW
 from metrics.models import Sample
 from metrics.paths import path_parse
 from metrics.series import Aggregation
-from nms_project.fields import TextField
+from nms_project.fields import IntegerField, TextField
 from nms_project.filters import MAX_ID
 
 MAX_DEVICES = 500
@@ -86,7 +86,7 @@ class MetricQuerySerializer(RangeSerializer):
         default="",
         help_text="Dotted, like cpu.total; empty for the whole document.",
     )
-    limit = serializers.IntegerField(
+    limit = IntegerField(
         required=False, default=100, min_value=1, max_value=MAX_LIMIT, help_text="Values for each device."
     )
 
@@ -97,7 +97,7 @@ class PointSerializer(serializers.Serializer[Any]):
 
 
 class SeriesSerializer(serializers.Serializer[Any]):
-    device_id = serializers.IntegerField()
+    device_id = IntegerField()
     results = PointSerializer(many=True)
     as_of = serializers.DateTimeField(allow_null=True)
     stale = serializers.BooleanField()
@@ -117,7 +117,7 @@ class DeviceSeriesQuerySerializer(StepQuerySerializer):
 class StepPointSerializer(serializers.Serializer[Any]):
     timestamp = serializers.DateTimeField(help_text="Start of the step.")
     value = serializers.FloatField()
-    count = serializers.IntegerField(help_text="Values in the step.")
+    count = IntegerField(help_text="Values in the step.")
 
 
 class PathSeriesSerializer(serializers.Serializer[Any]):
@@ -134,16 +134,16 @@ class AnsweredSerializer(serializers.Serializer[Any]):
 
 
 class PlannedSerializer(AnsweredSerializer):
-    device_id = serializers.IntegerField()
-    step_seconds = serializers.IntegerField()
+    device_id = IntegerField()
+    step_seconds = IntegerField()
 
 
 class DeviceSeriesSerializer(PlannedSerializer):
     agg = serializers.CharField()
     as_of = serializers.DateTimeField(allow_null=True)
     stale = serializers.BooleanField()
-    expected = serializers.IntegerField(help_text="Polls that were due in the range.")
-    got = serializers.IntegerField(help_text="Samples there are of them.")
+    expected = IntegerField(help_text="Polls that were due in the range.")
+    got = IntegerField(help_text="Samples there are of them.")
     series = PathSeriesSerializer(many=True)
 
 
@@ -154,7 +154,7 @@ class SampleSerializer(serializers.ModelSerializer[Sample]):
 
 
 class PathsQuerySerializer(serializers.Serializer[Any]):
-    device_id = serializers.IntegerField(
+    device_id = IntegerField(
         required=False, min_value=1, max_value=MAX_ID, help_text="Without it: the paths of all devices."
     )
 
@@ -188,18 +188,18 @@ class TopQuerySerializer(RangeSerializer):
     path = PathField(help_text="Dotted, like cpu.total.")
     agg = serializers.ChoiceField(choices=Aggregation.choices, required=False, default=Aggregation.AVG)
     order = serializers.ChoiceField(choices=["desc", "asc"], required=False, default="desc")
-    limit = serializers.IntegerField(required=False, default=10, min_value=1, max_value=MAX_RANKED)
+    limit = IntegerField(required=False, default=10, min_value=1, max_value=MAX_RANKED)
     device_ids = DeviceIdsField(
         required=False, min_length=1, max_length=10_000, help_text="Default: all devices."
     )
 
 
 class RankedSerializer(serializers.Serializer[Any]):
-    device_id = serializers.IntegerField()
+    device_id = IntegerField()
     hostname = serializers.CharField()
     ip_address = serializers.CharField()
     value = serializers.FloatField()
-    count = serializers.IntegerField(help_text="Values it was computed from.")
+    count = IntegerField(help_text="Values it was computed from.")
 
 
 class TopSerializer(AnsweredSerializer):

@@ -83,6 +83,7 @@ def test_deleted_devices_are_erased(old_sample: Device) -> None:
         polling_tasks.rollups_task,
         polling_tasks.reset_slots_task,
         discovery_tasks.resume_task,
+        discovery_tasks.prune_task,
         accounts_tasks.prune_task,
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from metrics.api.serializers import MAX_PATHS, PathField, PlannedSerializer, RangeSerializer
-from nms_project.fields import TextField
+from nms_project.fields import IntegerField, TextField
 from polling.models import Verdict, VerdictKind
 
 # RFC 1123, section 2.1, with the underscores that Windows allows; an IPv4 address is one, too.
@@ -19,7 +19,7 @@ class CredentialTestSerializer(serializers.Serializer[Any]):
     """Where to try a credential; the port is the plugin's own where none is given."""
 
     target = TextField(max_length=253, help_text="An address, or a host name.")
-    port = serializers.IntegerField(min_value=1, max_value=65_535, required=False)
+    port = IntegerField(min_value=1, max_value=65_535, required=False)
 
     def validate_target(self, value: str) -> str:
         if not HOST_NAME.fullmatch(value) and not _is_ipv6(value):
@@ -81,14 +81,14 @@ class OutageSerializer(serializers.Serializer[Any]):
 
 
 class CompletenessSerializer(serializers.Serializer[Any]):
-    due = serializers.IntegerField(help_text="Slots that were due.")
-    answered = serializers.IntegerField()
-    missing = serializers.IntegerField(help_text="Lost, overrun, or skipped by a stall.")
-    verdicts = serializers.DictField(child=serializers.IntegerField(), help_text="How many of each kind.")
+    due = IntegerField(help_text="Slots that were due.")
+    answered = IntegerField()
+    missing = IntegerField(help_text="Lost, overrun, or skipped by a stall.")
+    verdicts = serializers.DictField(child=IntegerField(), help_text="How many of each kind.")
 
 
 class AvailabilitySerializer(CompletenessSerializer):
-    device_id = serializers.IntegerField()
+    device_id = IntegerField()
     start = serializers.DateTimeField()
     end = serializers.DateTimeField()
     availability_percent = serializers.FloatField(
@@ -103,7 +103,7 @@ class PingPointSerializer(serializers.Serializer[Any]):
     rtt_avg = serializers.FloatField(allow_null=True)
     rtt_max = serializers.FloatField(allow_null=True)
     loss_percent = serializers.FloatField(allow_null=True)
-    count = serializers.IntegerField(help_text="Slots that were pinged.")
+    count = IntegerField(help_text="Slots that were pinged.")
 
 
 class PingSeriesSerializer(PlannedSerializer):
@@ -117,33 +117,33 @@ class FleetHourSerializer(CompletenessSerializer):
 
 class LatenessSerializer(serializers.Serializer[Any]):
     seconds = serializers.FloatField(allow_null=True, help_text="Upper bound; null is any.")
-    polls = serializers.IntegerField(help_text="Polls that began no later than that after they were due.")
+    polls = IntegerField(help_text="Polls that began no later than that after they were due.")
 
 
 class SchedulerSerializer(serializers.Serializer[Any]):
     now = serializers.DateTimeField()
-    active = serializers.IntegerField(help_text="Devices on the schedule.")
-    overdue = serializers.IntegerField(help_text="Due, but not claimed yet.")
+    active = IntegerField(help_text="Devices on the schedule.")
+    overdue = IntegerField(help_text="Due, but not claimed yet.")
     oldest_due_at = serializers.DateTimeField(allow_null=True)
-    leased = serializers.IntegerField(help_text="Being worked on.")
+    leased = IntegerField(help_text="Being worked on.")
     lateness = LatenessSerializer(many=True, help_text="Of the polls of the last ten minutes.")
-    queues = serializers.DictField(child=serializers.IntegerField(), help_text="Messages that wait.")
+    queues = serializers.DictField(child=IntegerField(), help_text="Messages that wait.")
 
 
 class TableStateSerializer(serializers.Serializer[Any]):
     table = serializers.CharField()
-    retention_days = serializers.IntegerField()
+    retention_days = IntegerField()
     oldest = serializers.DateTimeField(allow_null=True, help_text="Start of the oldest partition.")
-    partitions = serializers.IntegerField()
-    size_bytes = serializers.IntegerField(help_text="With indexes.")
+    partitions = IntegerField()
+    size_bytes = IntegerField(help_text="With indexes.")
 
 
 class LevelStateSerializer(serializers.Serializer[Any]):
     ladder = serializers.CharField(help_text="samples or verdicts.")
     level = serializers.CharField()
     done_until = serializers.DateTimeField(allow_null=True)
-    intervals_behind = serializers.IntegerField(help_text="Finished, but not made yet.")
-    intervals_late = serializers.IntegerField(help_text="To be made again.")
+    intervals_behind = IntegerField(help_text="Finished, but not made yet.")
+    intervals_late = IntegerField(help_text="To be made again.")
 
 
 class HistorySerializer(serializers.Serializer[Any]):
@@ -157,22 +157,22 @@ class LastValuesQuerySerializer(serializers.Serializer[Any]):
 
 
 class FailureStateSerializer(serializers.Serializer[Any]):
-    count = serializers.IntegerField()
-    threshold = serializers.IntegerField(help_text="So many, and the device is deactivated.")
-    window_seconds = serializers.IntegerField(help_text="A longer gap begins the count anew.")
+    count = IntegerField()
+    threshold = IntegerField(help_text="So many, and the device is deactivated.")
+    window_seconds = IntegerField(help_text="A longer gap begins the count anew.")
     last_at = serializers.DateTimeField(allow_null=True, help_text="The slot of the last one counted.")
 
 
 class ExplanationSerializer(serializers.Serializer[Any]):
     """Why a device is polled, or is not."""
 
-    device_id = serializers.IntegerField()
+    device_id = IntegerField()
     status = serializers.CharField()
     status_reason = serializers.CharField()
     status_since = serializers.DateTimeField()
     is_polled = serializers.BooleanField()
     reasons = serializers.ListField(child=serializers.CharField(), help_text="In words, what decides first.")
-    polling_interval_seconds = serializers.IntegerField()
+    polling_interval_seconds = IntegerField()
     next_poll_at = serializers.DateTimeField(allow_null=True)
     lease_due_at = serializers.DateTimeField(allow_null=True, help_text="The slot being worked on.")
     leased_until = serializers.DateTimeField(allow_null=True)
