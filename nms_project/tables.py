@@ -20,7 +20,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 def csv_rows(text: str, columns: Sequence[str], max_rows: int) -> list[dict[str, Any]]:
     """Rows of a table with a header. Empty cells count as not given. Raises InvalidInput."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    text = text.removeprefix("\ufeff").lstrip("\r\n")
+    if "\0" in text:
+        raise InvalidInput({"row": ["The table has NUL characters: save it as CSV in UTF-8."]})
+    if "\r" in text and "\n" not in text:
+        raise InvalidInput({"row": ["The lines of the table end in CR alone: they must end in LF or CRLF."]})
+    reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
         problem = _header_problem(reader.fieldnames or (), columns)
         if problem:

@@ -249,6 +249,17 @@ def test_the_browsable_api_is_a_part_of_it(admin: Visitor) -> None:
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
 
 
+def test_a_browser_without_scripts_shows_pages(stack: LiveStack, browser: Browser) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{stack.client.base_url}/admin/login/")
+        page.get_by_label("Username").fill("admin")
+        page.get_by_label("Password").fill(stack.password)
+        page.locator("button[type=submit], input[type=submit]").first.click()
+        page.goto(f"{stack.client.base_url}/admin/devices/credentialprofile/")
+        expect(page.get_by_role("link", name="Credential profiles").first).to_be_visible()
+
+
 @pytest.mark.parametrize("is_hanging", [False, True])
 def test_a_server_that_is_gone_is_said(admin: Visitor, stack: LiveStack, is_hanging: bool) -> None:
     page = admin.page

@@ -124,6 +124,9 @@ def test_what_comes_out_goes_in_again(api: APIClient, device: Device, ping_devic
         ("port," * 1_000_000 + "port\n", "Columns that stand there twice: port."),
         (f"{HEADER}\na,b,c,d,e,f,g,h,i\n", "more cells"),
         (f'{HEADER}\n"a', "is no CSV"),
+        (f"{HEADER}\ra\r", "end in CR alone"),
+        (f"{HEADER}\n".encode("utf-16-le").decode(), "save it as CSV in UTF-8"),
+        (f"\n\r\n{HEADER}\na,b,c,d,e,f,g,h,i\n", "more cells"),
         ({"a": 1}, "Must be a list of rows"),
     ],
 )
