@@ -17,7 +17,6 @@ MAX_PATHS_LISTED = 10_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # A segment's characters; a dot or backslash that belongs to a key is escaped by a backslash.
 SEGMENT = re.compile(r"(?:\\[\\.]|[^.])+")
-MAX_NUMBER = 1e300  # sums of more could not be held: sample_rollups.py
 ESCAPED = re.compile(r"\\([\\.])")
 
 
@@ -74,28 +73,27 @@ def device_paths(device_id: int, now: datetime) -> list[KnownPath]:
         table = SAMPLES.levels[1].table
         cursor.execute(OF_DEVICE.format(table=table), [device_id, now - timedelta(days=1), MAX_PATHS_LISTED])
         known = {path for (path,) in cursor.fetchall()} | set(newest)
-    return [KnownPath(path, newest.get(path)) for path in sorted(known)]
+    return [KnownPath(path, newest.get(path)) for path in sorted(known) if _can_be_asked(path)]
 
 
 def fleet_paths(now: datetime) -> list[KnownPath]:
     """Every numeric path that some device had today or yesterday."""
     with connection.cursor() as cursor:
         cursor.execute(OF_FLEET, [(now - timedelta(days=1)).date(), MAX_PATHS_LISTED])
-        return [KnownPath(path, None) for (path,) in cursor.fetchall()]
+        return [KnownPath(path, None) for (path,) in cursor.fetchall() if _can_be_asked(path)]
 
 
 def _can_be_asked(path: str) -> bool:
-    return 0 < len(path) <= MAX_PATH_CHARACTERS and not CONTROL.search(path)
+    return len(path) <= MAX_PATH_CHARACTERS and not CONTROL.search(path)
 
 
 def document_leaves(value: Any, segments: tuple[str, ...] = ()) -> list[tuple[str, float]]:
-    """The numeric leaves of a document by path, as the rollups take them, that can be asked for."""
+    """The numeric leaves of a document by path, as the rollups take them."""
     match value:
         case bool() | None | str():
             return []
         case int() | float():
-            path = path_text(segments)
-            return [(path, value)] if abs(value) <= MAX_NUMBER and _can_be_asked(path) else []
+            return [(path_text(segments), value)] if segments else []
         case dict():
             items = [(key, inner) for key, inner in value.items() if key]
         case _:

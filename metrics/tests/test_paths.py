@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.paths import MAX_PATH_CHARACTERS, document_leaves, path_parse, path_text
+from metrics.paths import MAX_PATH_CHARACTERS, path_parse, path_text
 
 KEYS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
 
@@ -24,14 +24,6 @@ def test_what_is_written_is_read_back(keys: list[str]) -> None:
     written = path_text(keys)
     if len(written) <= MAX_PATH_CHARACTERS:
         assert path_parse(written) == keys
-
-
-def test_paths_that_are_listed_can_be_asked_for() -> None:
-    long = "x" * (MAX_PATH_CHARACTERS - 2)
-    document = {"a": {"b.c": 1, "tab\tk": 2, long: 3, f"{long}y": 4, "": 5}, "big": 1e308, "list": [6, True]}
-    leaves = dict(document_leaves(document))
-    assert leaves == {"a.b\\.c": 1, f"a.{long}": 3, "list.0": 6}
-    assert all(path_parse(path) for path in leaves)
 
 
 def test_control_characters_are_named() -> None:

@@ -191,6 +191,14 @@ def test_paths_of_the_last_day_that_the_newest_document_has_not(
     assert everybody == [{"path": "gone", "value": None}]
 
 
+def test_paths_that_cannot_be_asked_for_are_not_listed(api: APIClient, device: Device, now: datetime) -> None:
+    long = "x" * 129
+    put(device, [(now - 5 * HOUR, f'{{"a": 1, "tab\\tk": 2, "{long}": 3}}')])
+    advance(SAMPLES, now)
+    assert api.get("/api/v1/metrics/paths", {"device_id": device.pk}).json() == [{"path": "a", "value": 1}]
+    assert api.get("/api/v1/metrics/paths").json() == [{"path": "a", "value": None}]
+
+
 def test_a_device_without_samples_has_no_paths(api: APIClient, device: Device) -> None:
     assert api.get("/api/v1/metrics/paths", {"device_id": device.pk}).json() == []
 
