@@ -53,7 +53,7 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
         found: QuerySet[User] = super().get_queryset(request)
         if request.user.is_superuser:
             return found
-        beyond = Permission.objects.exclude(pk__in=_permissions_of(request.user))
+        beyond = _permissions_beyond(request.user)
         return found.filter(is_superuser=False).exclude(
             Q(user_permissions__in=beyond) | Q(groups__permissions__in=beyond)
         )
@@ -65,15 +65,17 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
         self.message_user(request, f"{len(queryset)} user(s) have to log in again.", messages.SUCCESS)
 
 
-def _permissions_of(user: Any) -> QuerySet[Permission]:
-    return Permission.objects.filter(Q(user=user) | Q(group__user=user))
+def _permissions_beyond(user: Any) -> QuerySet[Permission]:
+    """Those that a user, who is no superuser, has not."""
+    own = Permission.objects.filter(Q(user=user) | Q(group__user=user))
+    return Permission.objects.exclude(pk__in=own)
 
 
 def _roles_within(user: Any) -> QuerySet[Group]:
     """Those that may nothing that the user may not."""
     if user.is_superuser:
         return Group.objects.all()
-    return Group.objects.exclude(permissions__in=Permission.objects.exclude(pk__in=_permissions_of(user)))
+    return Group.objects.exclude(permissions__in=_permissions_beyond(user))
 
 
 @admin.register(Group)

@@ -134,7 +134,7 @@ class DevicePageAdmin(DeviceAdmin):
                     is_shared="is_shared" in request.POST and request.user.has_perm("devices.change_device"),
                 )
         except InvalidInput as error:
-            self.message_user(request, " ".join(sum(error.fields.values(), [])), messages.ERROR)
+            self.message_user(request, error.words, messages.ERROR)
         return HttpResponseRedirect(f"{reverse('admin:devices_device_changelist')}?{query}")
 
     def change_view(

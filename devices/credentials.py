@@ -11,7 +11,7 @@ from devices.crypto import payload_decrypt, payload_encrypt
 from devices.errors import CredentialUnreadable
 from devices.models import CredentialProfile
 from devices.plugins import plugin_find, plugin_ids
-from devices.services import row_update
+from devices.services import row_locked, row_write
 from nms_project.errors import Conflict, InvalidInput
 
 HIDDEN = "[HIDDEN]"
@@ -80,7 +80,7 @@ def credential_update(profile: CredentialProfile, **fields: Any) -> CredentialPr
     services.protocols_require is what waits for it. Raises Conflict where protocol and payload would be of
     two requests that do not fit.
     """
-    current = CredentialProfile.objects.select_for_update().get(pk=profile.pk)
+    current = row_locked(profile)
     protocol = fields.get("protocol", current.protocol)
     protocol_change_check(current, protocol)
     if "encrypted_payload" in fields:
@@ -89,7 +89,8 @@ def credential_update(profile: CredentialProfile, **fields: Any) -> CredentialPr
         fits = protocol == current.protocol or current.encrypted_payload == profile.encrypted_payload
     if not fits:
         raise Conflict("The credential's protocol or payload was changed meanwhile. Try again.")
-    return row_update(current, **fields)
+    row_write(current, **fields)
+    return current
 
 
 def _validate(protocol: str, payload: dict[str, Any], field: str) -> None:

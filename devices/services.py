@@ -272,12 +272,22 @@ def row_update(row: Row, **fields: Any) -> Row:
 
     Raises the model's DoesNotExist when the row was deleted meanwhile.
     """
-    current = type(row)._default_manager.select_for_update().get(pk=row.pk)
-    for name, value in fields.items():
-        setattr(current, name, value)
-    if fields:
-        current.save(update_fields=[*fields, "updated_at"])
+    current = row_locked(row)
+    row_write(current, **fields)
     return current
+
+
+def row_locked(row: Row) -> Row:
+    """As it is now, and stays until the transaction ends. Raises the model's DoesNotExist."""
+    return type(row)._default_manager.select_for_update().get(pk=row.pk)
+
+
+def row_write(locked: Row, **fields: Any) -> None:
+    """Saves the given fields of a row that `row_locked` gave."""
+    for name, value in fields.items():
+        setattr(locked, name, value)
+    if fields:
+        locked.save(update_fields=[*fields, "updated_at"])
 
 
 @transaction.atomic
@@ -289,11 +299,11 @@ def device_update(device: Device, **fields: Any) -> Device:
     """
     status = fields.pop("status", None)
     interval = fields.pop("polling_interval_seconds", None)
-    current = Device.objects.select_for_update().get(pk=device.pk)
+    current = row_locked(device)
     address = ip_address_of(fields.get("ip_address", current.ip_address)), fields.get("port", current.port)
     if address != _address_key(current):
         fields["remembered"] = {}
-    current = row_update(current, **fields)
+    row_write(current, **fields)
     if interval is not None and interval != current.polling_interval_seconds:
         now = database_now()
         _set_interval(current, interval, now)

@@ -102,8 +102,7 @@ def credentials_settle(profile: DiscoveryProfile, given: Sequence[CredentialProf
     try:
         fallbacks_check(own, fallbacks)
     except InvalidInput as error:
-        words = " ".join(sum(error.fields.values(), []))
-        raise Conflict(f"The profile's credentials were changed meanwhile. {words}") from None
+        raise Conflict(f"The profile's credentials were changed meanwhile. {error.words}") from None
     if port_error(own.protocol, current.port):
         raise Conflict("The profile's port or credential was changed meanwhile. Try again.")
     protocols_require({(each.pk, each.protocol) for each in given if each})

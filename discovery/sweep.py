@@ -31,8 +31,6 @@ from polling.errors import FpingFault
 from polling.fping import ping
 
 START_WITHIN_SECONDS = 60.0
-
-
 RECORD_PAUSES = (0.1, 0.3, 1.0)  # seconds before what was found is recorded once more
 
 
@@ -180,7 +178,7 @@ def _record(run: DiscoveryRun, probes: Sequence[Probe]) -> bool:
         try:
             return _record_once(run, probes)
         except (IntegrityError, Conflict):
-            time.sleep(pause)
+            time.sleep(pause)  # for the other to have deleted what it deletes
     return _record_once(run, probes)
 
 

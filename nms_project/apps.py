@@ -10,8 +10,9 @@ class ProjectConfig(AppConfig):
     name = "nms_project"
 
     def ready(self) -> None:
-        from nms_project import checks, postgres  # noqa: F401  (checks register themselves)
+        from nms_project import checks  # noqa: F401  (registers them)
+        from nms_project.postgres import watch
 
-        connection_created.connect(postgres.watch)
+        connection_created.connect(watch)
         gc.freeze()  # what was imported lives as long as the process
         gc.enable()

@@ -46,6 +46,11 @@ class InvalidInput(NMSError):
         super().__init__("; ".join(field_told(name, " ".join(texts)) for name, texts in fields.items()))
         self.fields = fields
 
+    @property
+    def words(self) -> str:
+        """What is wrong, without the names of the fields."""
+        return " ".join(sum(self.fields.values(), []))
+
 
 class Conflict(NMSError):
     status = 409

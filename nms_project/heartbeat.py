@@ -61,8 +61,8 @@ def workers_list() -> list[Worker]:
     with redis_client().pipeline(transaction=False) as pipeline:
         pipeline.time()
         pipeline.hgetall(KEY)
-        now, stored = pipeline.execute()
-    found = []
+        moment, stored = pipeline.execute()
+    now, found = _seconds(moment), []
     for name, line in stored.items():
         fields = orjson.loads(line)
         silent = _apart(now, fields.pop("at"))
@@ -74,11 +74,11 @@ def workers_list() -> list[Worker]:
 def beat_write(name: str, beat: Beat) -> None:
     """Also drops the lines of those that have been gone for long."""
     client = redis_client()
-    now: Any = client.time()
+    now = _seconds(client.time())
     stored: dict[bytes, bytes] = client.hgetall(KEY)  # type: ignore[assignment]  # no decoding client
-    old = [field for field, line in stored.items() if _apart(now, orjson.loads(line)["at"]) > FORGET_SECONDS]
+    old = [other for other, line in stored.items() if _apart(now, orjson.loads(line)["at"]) > FORGET_SECONDS]
     with client.pipeline(transaction=False) as pipeline:
-        pipeline.hset(KEY, name, orjson.dumps({"at": _seconds(now), **asdict(beat)}))
+        pipeline.hset(KEY, name, orjson.dumps({"at": now, **asdict(beat)}))
         if old:
             pipeline.hdel(KEY, *old)
         pipeline.execute()
@@ -89,9 +89,9 @@ def _seconds(moment: Any) -> float:
     return float(moment[0] + moment[1] / 1_000_000)
 
 
-def _apart(now: Any, at: float) -> float:
+def _apart(now: float, at: float) -> float:
     """What was said ahead of now was said before the clock was set back, nobody knows how long ago."""
-    return abs(_seconds(now) - at)
+    return abs(now - at)
 
 
 class Heart(bootsteps.StartStopStep):

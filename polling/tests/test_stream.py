@@ -157,7 +157,7 @@ def test_one_that_leaves_its_output_open_is_started_again(
         answer = run(runner, [task("a", timeout=20)])["a"]
         assert (answer.error_code, answer.was_attempted) == (ErrorCode.INTERNAL, True)
         assert "exit code 3" in answer.error
-        time.sleep(0.2)
+        time.sleep(0.2)  # the pause before the next start, twice
         assert run(runner, [task("b", timeout=20)])["b"].success
     finally:
         os.kill(int(left.read_text()), signal.SIGKILL)
