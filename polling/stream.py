@@ -1,8 +1,8 @@
 """Stream mode: one long-lived plugin process that many threads share, matched by request id.
 
 Threads of this module, none of which ever waits for another's I/O: a writer and two readers for each process,
-and one watchdog that gives `timeout` to tasks past their time and kills a process that says nothing while
-tasks wait.
+and one watchdog. The watchdog gives up tasks that the plugin has not answered two seconds past their timeout,
+which is the plugin's own fault, and kills a process that writes nothing while tasks wait.
 """
 
 import logging
@@ -305,9 +305,7 @@ class StreamRunner:
             process.is_mute = process.is_mute or bool(expired)
             is_silent = bool(process.pending) and now - process.waiting_since > self.silence_seconds
         for request_id, pending in expired:
-            pending.deliver(
-                failed(request_id, ErrorCode.TIMEOUT, "the plugin did not answer within the deadline")
-            )
+            pending.deliver(failed(request_id, ErrorCode.INTERNAL, "the plugin did not answer in time"))
         if is_silent:
             logger.error(
                 "plugin %s said nothing for %g s while tasks waited and is killed",
