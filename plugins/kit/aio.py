@@ -13,6 +13,8 @@ import orjson
 
 from plugins.contract import ErrorCode, Operation, Task
 from plugins.kit.keep import Entry, Keep, key_of
+from plugins.kit.pipes import has_reader
+from plugins.kit.stall import BEAT_SECONDS, StallMeter
 from plugins.kit.tasks import (
     InvalidBatch,
     InvalidTask,
@@ -32,6 +34,7 @@ from plugins.kit.tasks import (
 BATCH_TASKS = 500  # worked on at once
 STREAM_TASKS = 2_000
 END_SECONDS = 2.0
+ORPHAN_SECONDS = 10.0  # to close sessions in when the host has ended: nobody waits for this process
 SWEEP_SECONDS = 5.0
 MAX_UNWRITTEN = 16 * 1024 * 1024
 
@@ -41,8 +44,8 @@ class Worker(Protocol):
         """The result's fields of a success; whatever it raises, `classify` puts into words."""
         ...
 
-    def classify(self, error: BaseException) -> tuple[ErrorCode, str]:
-        """(code, message for people); the message holds no secret."""
+    def classify(self, error: BaseException, task: Task) -> tuple[ErrorCode, str]:
+        """Return (code, message) for what `work` raised; the message holds no secret."""
         ...
 
     async def close(self) -> None:
@@ -65,31 +68,37 @@ def main(arguments: Sequence[str], make_worker: Callable[[], Worker]) -> int:
 
 
 async def _batch(make_worker: Callable[[], Worker], items: list[Any], operation: Operation) -> list[bytes]:
-    worker = make_worker()
+    edge = _Edge(make_worker())
     results: list[bytes] = [b""] * len(items)
     remaining = iter(enumerate(items))
 
     async def pull() -> None:
         for index, item in remaining:
-            results[index] = encode(await _answer(worker, item, operation))
+            results[index] = encode(await edge.answer(item, operation))
 
     await asyncio.gather(*(pull() for _ in range(min(BATCH_TASKS, len(items)))))
-    await worker.close()
+    await edge.worker.close()
     return results
 
 
 async def _stream(make_worker: Callable[[], Worker]) -> int:
-    """EOF: finish what is under way. SIGTERM: give it up. Either way every session is closed."""
-    worker, output = make_worker(), _Output(sys.stdout.fileno())
+    """Answer tasks until EOF, SIGTERM, or the end of the host, then close every session.
+
+    At EOF the tasks under way are finished. On SIGTERM, and when nothing reads stdout, they are cancelled.
+    """
+    edge, output = _Edge(make_worker()), _Output(sys.stdout.fileno())
     under_way: set[asyncio.Task[None]] = set()
-    reader = asyncio.ensure_future(_read(worker, output, under_way))
+    reader = asyncio.ensure_future(_read(edge, output, under_way))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _cancel, reader, under_way)
+    output.on_unread = lambda: _cancel(reader, under_way)
     with suppress(asyncio.CancelledError):
         await reader
+    if not has_reader(sys.stdout.fileno()):
+        output.note_unread()
     while under_way:
         await asyncio.wait(under_way)
     with suppress(TimeoutError):
-        await asyncio.wait_for(worker.close(), END_SECONDS)
+        await asyncio.wait_for(edge.worker.close(), ORPHAN_SECONDS if output.is_unread else END_SECONDS)
     await output.drained(below=1)
     return 0
 
@@ -100,12 +109,12 @@ def _cancel(reader: "asyncio.Future[None]", under_way: "set[asyncio.Task[None]]"
         task.cancel()
 
 
-async def _read(worker: Worker, output: "_Output", under_way: "set[asyncio.Task[None]]") -> None:
+async def _read(edge: "_Edge", output: "_Output", under_way: "set[asyncio.Task[None]]") -> None:
     free = asyncio.Semaphore(STREAM_TASKS)
 
     async def one(line: bytes) -> None:
         try:
-            await _answer_line(worker, output, line)
+            await _answer_line(edge, output, line)
         finally:
             free.release()
 
@@ -135,30 +144,46 @@ async def _lines() -> AsyncIterator[bytes]:
         yield rest
 
 
-async def _answer_line(worker: Worker, output: "_Output", line: bytes) -> None:
+async def _answer_line(edge: "_Edge", output: "_Output", line: bytes) -> None:
     try:
         item = parse_line(line)
     except orjson.JSONDecodeError as error:
         say(f"a line on stdin is not valid JSON: {error}")
         return
-    output.write(encode(await _answer(worker, item, Operation.POLL)) + b"\n")
+    output.write(encode(await edge.answer(item, Operation.POLL)) + b"\n")
 
 
-async def _answer(worker: Worker, item: Any, operation: Operation) -> ResultFields:
-    try:
-        task = parse_task(item, operation)
-    except InvalidTask as error:
-        return refused(item, error)
-    started = time.monotonic()
-    try:
-        async with asyncio.timeout(task.timeout_seconds):
-            fields = await worker.work(task)
-    except InvalidTask as error:
-        return refused_task(task, error)
-    except Exception as error:  # noqa: BLE001 (the plugin's edge: whatever happens to one target is its result)
-        fields = failure(*worker.classify(error))
-    fields["duration_ms"] = round((time.monotonic() - started) * 1_000, 3)
-    return answer(task, fields)
+class _Edge:
+    """The border between tasks and the plugin's worker: every task gets exactly one result."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self._stalls = StallMeter()
+        self._beats = asyncio.create_task(self._beat())
+
+    async def answer(self, item: Any, operation: Operation) -> ResultFields:
+        try:
+            task = parse_task(item, operation)
+        except InvalidTask as error:
+            return refused(item, error)
+        started, stalled_before = time.monotonic(), self._stalls.stalled_seconds()
+        try:
+            async with asyncio.timeout(task.timeout_seconds):
+                fields = await self.worker.work(task)
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except InvalidTask as error:
+            return refused_task(task, error)
+        # Not only Exception: a panic of a library written in Rust is a BaseException.
+        except BaseException as error:  # noqa: BLE001 (whatever happens to one target is its result)
+            fields = failure(*self._stalls.explain(*self.worker.classify(error, task), stalled_before))
+        fields["duration_ms"] = round((time.monotonic() - started) * 1_000, 3)
+        return answer(task, fields)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            self._stalls.beat()
 
 
 class _Output:
@@ -169,6 +194,8 @@ class _Output:
         self._unwritten = bytearray()
         self._is_scheduled = False
         self._moved = asyncio.Event()
+        self.is_unread = False  # the process at the other end has ended
+        self.on_unread: Callable[[], None] = lambda: None
         os.set_blocking(descriptor, False)
 
     def write(self, line: bytes) -> None:
@@ -190,8 +217,9 @@ class _Output:
         except BlockingIOError:
             loop.add_writer(self._descriptor, self._flush)
             return
-        except OSError:  # nobody reads any more: there is nobody left to answer
+        except OSError:
             written = len(self._unwritten)
+            self.note_unread()
         del self._unwritten[:written]
         self._moved.set()
         if self._unwritten:
@@ -199,6 +227,11 @@ class _Output:
         else:
             loop.remove_writer(self._descriptor)
             self._is_scheduled = False
+
+    def note_unread(self) -> None:
+        if not self.is_unread:
+            self.is_unread = True
+            self.on_unread()
 
 
 class Kept(Protocol):

@@ -3,6 +3,7 @@
 import resource
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -157,8 +158,9 @@ def encode(result: ResultFields) -> bytes:
 
 
 def say(words: str) -> None:
-    """Words for people; the host puts them into its log."""
-    print(words, file=sys.stderr, flush=True)  # noqa: T201 (a plugin's stderr is its log)
+    """Write a line to stderr, which the host puts into its log. The line is lost when the host has ended."""
+    with suppress(OSError):
+        print(words, file=sys.stderr, flush=True)  # noqa: T201 (a plugin's stderr is its log)
 
 
 def raise_file_limit() -> int:

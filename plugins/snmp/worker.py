@@ -94,7 +94,7 @@ class SnmpWorker:
         sampled_at = datetime.now(UTC).isoformat()
         return {"success": True, "data": document, "hostname": hostname, "sampled_at": sampled_at}
 
-    def classify(self, error: BaseException) -> tuple[ErrorCode, str]:
+    def classify(self, error: BaseException, task: Task) -> tuple[ErrorCode, str]:
         match error:
             case TimeoutError():
                 return (
@@ -107,7 +107,7 @@ class SnmpWorker:
                 return ErrorCode.PROTOCOL, str(error)
             case SnmpError():
                 return ErrorCode.PROTOCOL, f"the agent's answer is not SNMP ({type(error).__name__})"
-        return classify_network(error) or classify_bug(error)
+        return classify_network(error, task.target) or classify_bug(error)
 
     async def close(self) -> None:
         await self._cache.close()

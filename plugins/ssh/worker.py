@@ -134,7 +134,7 @@ class SshWorker:
         fields: dict[str, Any] = {"success": True, "hostname": hostname}
         return {**fields, "remember": remember} if remember else fields
 
-    def classify(self, error: BaseException) -> tuple[ErrorCode, str]:
+    def classify(self, error: BaseException, task: Task) -> tuple[ErrorCode, str]:
         match error:
             case asyncssh.PermissionDenied():
                 return ErrorCode.AUTH, "the host refused the login"
@@ -148,7 +148,7 @@ class SshWorker:
                 return _classify_disconnect(error)
             case asyncssh.Error():
                 return ErrorCode.PROTOCOL, f"the host's answer is not SSH ({type(error).__name__})"
-        return classify_network(error) or classify_bug(error)
+        return classify_network(error, task.target) or classify_bug(error)
 
     async def close(self) -> None:
         await self._cache.close()

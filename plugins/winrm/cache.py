@@ -5,7 +5,7 @@ is closed, its shell deleted; the least recently used goes first when there are 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -13,6 +13,7 @@ from gevent.pool import Group
 
 from plugins.contract import Task
 from plugins.kit.keep import Entry, Keep, Key, key_of
+from plugins.winrm.busy_guard import KeptBusy
 from plugins.winrm.session import HostSession
 
 IDLE_SECONDS = 100.0
@@ -79,5 +80,5 @@ class SessionCache:
             entry.lock.release()
 
     def _close_one(self, close: Callable[[], None]) -> None:
-        with self._closing_slots:
+        with self._closing_slots, suppress(KeptBusy):
             close()

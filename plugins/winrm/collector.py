@@ -10,10 +10,12 @@ from typing import TypeVar
 
 import gevent
 
-from plugins.contract import Operation, Task
+from plugins.contract import ErrorCode, Operation, Task
 from plugins.kit.keep import Key, Recent, key_of
+from plugins.kit.stall import StallMeter
 from plugins.kit.tasks import InvalidTask, ResultFields, answer, choice_of, failure, refused_task, say
 from plugins.winrm import powershell
+from plugins.winrm.busy_guard import KeptBusy
 from plugins.winrm.cache import SessionCache
 from plugins.winrm.document import Counters, Rows, counters_of, document_of, hostname_of
 from plugins.winrm.errors import (
@@ -74,21 +76,30 @@ class Collector:
     def __init__(self, cache: SessionCache) -> None:
         self.cache = cache
         self.memory = Memory()
+        self.stalls = StallMeter()
 
     def work(self, task: Task) -> ResultFields:
-        """Never raises: whatever happens to one host becomes its result."""
-        started = time.monotonic()
+        """Return the task's result, whatever the host does. Only what ends the greenlet is raised."""
+        started, stalled_before = time.monotonic(), self.stalls.stalled_seconds()
         try:
             with gevent.Timeout(task.timeout_seconds, Deadline):
                 fields = self._discover(task) if task.operation is Operation.DISCOVERY else self._poll(task)
         except InvalidTask as error:
             return refused_task(task, error)
-        except (Exception, Deadline) as error:  # noqa: BLE001 (the plugin's edge: five libraries' exceptions)
-            fields = failure(*classify(error))
+        except (gevent.GreenletExit, KeyboardInterrupt, SystemExit):
+            raise
+        # Not only Exception: Deadline is none, nor is a panic of a library written in Rust.
+        except BaseException as error:  # noqa: BLE001 (whatever happens to one host is its result)
+            fields = failure(*self._explained(error, task, stalled_before))
             if is_accepted_login(error):
                 fields["login"] = "accepted"
         fields["duration_ms"] = round((time.monotonic() - started) * 1_000, 3)
         return answer(task, fields)
+
+    def _explained(self, error: BaseException, task: Task, stalled_before: float) -> tuple[ErrorCode, str]:
+        """A host that kept the plugin busy made the stall itself: for it alone that is no excuse."""
+        found = classify(error, task.target)
+        return found if isinstance(error, KeptBusy) else self.stalls.explain(*found, stalled_before)
 
     def _poll(self, task: Task) -> ResultFields:
         key = key_of(task)

@@ -23,12 +23,12 @@ from winrm import transport as pywinrm_transport
 from winrm.protocol import Protocol
 
 from plugins.kit.tasks import InvalidTask, choice_of, needed_text_of, text_of
+from plugins.winrm.replies import POOLS
 
 HTTPS_PORT = 5986
 TRANSPORTS = ("ntlm", "basic", "kerberos", "credssp", "certificate")
 # Transports whose package is an extra of this project.
 EXTRAS = {"kerberos": pywinrm_transport.HAVE_KERBEROS, "credssp": pywinrm_transport.HAVE_CREDSSP}
-MAX_REPLY_BYTES = 1024 * 1024  # Windows' own limit is half of that
 PEM_BLOCK = re.compile("-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----")
 
 
@@ -203,19 +203,17 @@ def _with_client_certificate(context: ssl.SSLContext, pem: str) -> ssl.SSLContex
     return context
 
 
-class ReplyTooLarge(requests.RequestException):
-    """A reply that no Windows host would send."""
-
-
 class _Adapter(HTTPAdapter):
-    """One connection to one host, with the given TLS context instead of one made for each, and bounded
-    replies.
-    """
+    """One connection to one host, with bounded replies and a TLS context that hosts share."""
 
     def __init__(self, context: ssl.SSLContext | None, fingerprint: str) -> None:
         self._context = context
         self._fingerprint = fingerprint
         super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -237,17 +235,12 @@ class _Adapter(HTTPAdapter):
         """
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        resp.stream = partial(_bounded, resp.stream)
+        resp.stream = partial(_undecoded, resp.stream)
         return super().build_response(req, resp)
 
 
-def _bounded(
+def _undecoded(
     stream: Callable[..., Iterator[bytes]], amt: int, decode_content: bool | None = None
 ) -> Iterator[bytes]:
-    """As it came, since unpacking has no bound; we asked for nothing packed."""
-    size = 0
-    for chunk in stream(amt, decode_content=False):
-        size += len(chunk)
-        if size > MAX_REPLY_BYTES:
-            raise ReplyTooLarge(f"a reply of more than {MAX_REPLY_BYTES} bytes")
-        yield chunk
+    """Return the body as it came: decompressing has no bound, and we asked for no compression."""
+    return stream(amt, decode_content=False)

@@ -21,7 +21,9 @@ from winrm.exceptions import (
 
 from plugins.contract import ErrorCode
 from plugins.kit.network import classify_bug, classify_network
-from plugins.winrm.connection import ExtraMissing, ReplyTooLarge
+from plugins.winrm.busy_guard import KeptBusy
+from plugins.winrm.connection import ExtraMissing
+from plugins.winrm.replies import ReplyTooLarge
 from plugins.winrm.wsman import Unexpected, messages_of
 
 SHELLS_FORBIDDEN = 2150859180  # AllowRemoteShellAccess
@@ -91,8 +93,8 @@ def is_accepted_login(error: BaseException) -> bool:
     return isinstance(error, WSManFaultError | WinRMOperationTimeoutError | ScriptError)
 
 
-def classify(error: BaseException) -> tuple[ErrorCode, str]:
-    """(code, message for people); the message holds no secret."""
+def classify(error: BaseException, target: str = "") -> tuple[ErrorCode, str]:
+    """Return (code, message) for what `target` caused; the message holds no secret."""
     match error:
         case ScriptError():
             return ErrorCode.SCRIPT, str(error)
@@ -100,6 +102,10 @@ def classify(error: BaseException) -> tuple[ErrorCode, str]:
             return ErrorCode.QUOTA, str(error)
         case ExtraMissing():
             return ErrorCode.INTERNAL, str(error)
+        case ReplyTooLarge():
+            return ErrorCode.PROTOCOL, str(error)
+        case KeptBusy():
+            return ErrorCode.PROTOCOL, "the host's answer kept the plugin busy and was given up"
         case _ if is_refused_login(error):
             return ErrorCode.AUTH, "the host refused the login: account, password or transport is wrong"
         case Deadline() | WinRMOperationTimeoutError() | requests.Timeout() | TimeoutError():
@@ -109,7 +115,7 @@ def classify(error: BaseException) -> tuple[ErrorCode, str]:
         case WinRMTransportError():
             reason = HTTP_WORDS.get(error.code, "another service")
             return ErrorCode.PROTOCOL, f"the host answered with HTTP status {error.code}: {reason}"
-    return _classify_connection(error) or _classify_other(error)
+    return _classify_connection(error, target) or _classify_other(error)
 
 
 def _classify_fault(error: WSManFaultError) -> tuple[ErrorCode, str]:
@@ -129,15 +135,15 @@ def _reason(error: WSManFaultError) -> str:
     return (messages[-1] if messages else " ".join(str(error.reason or "").split()))[:200]
 
 
-def _classify_connection(error: BaseException) -> tuple[ErrorCode, str] | None:
+def _classify_connection(error: BaseException, target: str) -> tuple[ErrorCode, str] | None:
     if isinstance(error, requests.exceptions.SSLError):
         return ErrorCode.PROTOCOL, f"TLS failed: {_innermost(error)}"
-    if isinstance(error, ReplyTooLarge | requests.TooManyRedirects):
+    if isinstance(error, requests.TooManyRedirects):
         return None
     if not isinstance(error, OSError):  # as all of requests' are
         return None
     for cause in _causes(error):
-        found = None if isinstance(cause, requests.RequestException) else classify_network(cause)
+        found = None if isinstance(cause, requests.RequestException) else classify_network(cause, target)
         if found is not None:
             return found
     return ErrorCode.PROTOCOL, f"the connection failed: {_innermost(error)}"

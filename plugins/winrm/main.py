@@ -11,10 +11,13 @@ from typing import Any
 import gevent
 import orjson
 from gevent.lock import BoundedSemaphore
+from gevent.monkey import get_original
 from gevent.os import make_nonblocking, nb_read, nb_write
 from gevent.pool import Pool
 
 from plugins.contract import Operation
+from plugins.kit.pipes import has_reader
+from plugins.kit.stall import BEAT_SECONDS
 from plugins.kit.tasks import (
     InvalidBatch,
     InvalidTask,
@@ -28,6 +31,7 @@ from plugins.kit.tasks import (
     refused,
     say,
 )
+from plugins.winrm.busy_guard import BusyGuard
 from plugins.winrm.cache import SessionCache
 from plugins.winrm.collector import Collector
 
@@ -35,6 +39,7 @@ BATCH_GREENLETS = 150
 STREAM_GREENLETS = 1_000
 READ_BYTES = 64 * 1024
 END_SECONDS = 2.0
+ORPHAN_SECONDS = 10.0  # to delete shells in when the host has ended: nobody waits for this process
 SPARE_FILES = 512  # connections that are being opened, and pipes
 
 
@@ -53,6 +58,7 @@ def batch(operation: Operation) -> int:
         return 2
     cache = SessionCache(max_sessions=raise_file_limit() - SPARE_FILES)
     collector = Collector(cache)
+    _start_guards(collector)
     pool = Pool(BATCH_GREENLETS)
     results = pool.map(lambda item: encode(_answer(collector, item, operation)), items)
     cache.close(END_SECONDS)
@@ -61,34 +67,78 @@ def batch(operation: Operation) -> int:
 
 
 def stream() -> int:
-    """One task a line in, one result a line out as each ends; EOF or SIGTERM ends it, every shell deleted."""
-    cache = SessionCache(max_sessions=raise_file_limit() - SPARE_FILES)
-    collector = Collector(cache)
-    pool = Pool(STREAM_GREENLETS)
-    lock = BoundedSemaphore(1)
-    make_nonblocking(sys.stdin.fileno())
-    make_nonblocking(sys.stdout.fileno())
-    sweeper = gevent.spawn(cache.sweep)
-    reader = gevent.spawn(_read_tasks, pool, collector, lock)
-    gevent.signal_handler(signal.SIGTERM, _stop, reader, pool)
-    reader.join()
-    pool.join()
-    sweeper.kill()
-    cache.close(END_SECONDS)
-    return 0
+    """Answer one task a line until EOF, SIGTERM, or the end of the host; then delete every shell.
 
-
-def _stop(reader: Any, pool: Any) -> None:
-    """Tasks under way are given up; the session cache deletes their shells. The reader ends first: it may
-    have a line in hand that becomes a task.
+    At EOF the tasks under way are finished. On SIGTERM, and when nothing reads stdout, they are given up.
     """
-    reader.kill()
-    pool.kill(block=False)
+    running = _Stream()
+    gevent.signal_handler(signal.SIGTERM, running.stop)
+    return running.run()
 
 
-def _read_tasks(pool: Any, collector: Collector, lock: Any) -> None:
-    for line in _lines(sys.stdin.fileno()):
-        pool.spawn(_answer_line, collector, line, lock)  # waits while the pool is full: the pipe is the queue
+def _start_guards(collector: Collector) -> None:
+    BusyGuard().start()
+    gevent.spawn(_beat, collector)
+
+
+def _beat(collector: Collector) -> None:
+    while True:
+        gevent.sleep(BEAT_SECONDS)
+        collector.stalls.beat()
+
+
+class _Stream:
+    def __init__(self) -> None:
+        self._cache = SessionCache(max_sessions=raise_file_limit() - SPARE_FILES)
+        self._collector = Collector(self._cache)
+        self._pool = Pool(STREAM_GREENLETS)
+        self._lock = BoundedSemaphore(1)
+        self._is_unread = False  # the host has ended
+        make_nonblocking(sys.stdin.fileno())
+        make_nonblocking(sys.stdout.fileno())
+        self._reader = gevent.spawn(self._read_tasks)
+
+    def run(self) -> int:
+        _start_guards(self._collector)
+        sweeper = gevent.spawn(self._cache.sweep)
+        self._reader.join()
+        if not has_reader(sys.stdout.fileno(), poll=get_original("select", "poll")):
+            self._note_unread()
+        self._pool.join()
+        sweeper.kill()
+        self._cache.close(ORPHAN_SECONDS if self._is_unread else END_SECONDS)
+        return 0
+
+    def stop(self) -> None:
+        """Give up the tasks under way; the session cache deletes their shells. The reader ends first: it may
+        have a line in hand that becomes a task.
+        """
+        self._reader.kill()
+        self._pool.kill(block=False)
+
+    def _read_tasks(self) -> None:
+        for line in _lines(sys.stdin.fileno()):
+            self._pool.spawn(self._answer_line, line)  # waits while the pool is full: the pipe is the queue
+
+    def _answer_line(self, line: bytes) -> None:
+        try:
+            item = parse_line(line)
+        except orjson.JSONDecodeError as error:
+            say(f"a line on stdin is not valid JSON: {error}")
+            return
+        result = encode(_answer(self._collector, item, Operation.POLL)) + b"\n"
+        try:
+            with self._lock:  # a line is written whole
+                view = memoryview(result)
+                while view:
+                    view = view[nb_write(sys.stdout.fileno(), view) :]
+        except OSError:
+            self._note_unread()
+
+    def _note_unread(self) -> None:
+        if not self._is_unread:
+            self._is_unread = True
+            self.stop()
 
 
 def _lines(descriptor: int) -> Iterator[bytes]:
@@ -98,19 +148,6 @@ def _lines(descriptor: int) -> Iterator[bytes]:
         yield from (line for line in lines if line.strip())
     if rest.strip():
         yield rest
-
-
-def _answer_line(collector: Collector, line: bytes, lock: Any) -> None:
-    try:
-        item = parse_line(line)
-    except orjson.JSONDecodeError as error:
-        say(f"a line on stdin is not valid JSON: {error}")
-        return
-    result = encode(_answer(collector, item, Operation.POLL)) + b"\n"
-    with lock:  # a line is written whole
-        view = memoryview(result)
-        while view:
-            view = view[nb_write(sys.stdout.fileno(), view) :]
 
 
 def _answer(collector: Collector, item: Any, operation: Operation) -> ResultFields:

@@ -182,14 +182,14 @@ class HostSession:
 
     def _select_once(self, query: Query) -> list[dict[str, Any]]:
         seconds = self.operation_seconds
-        page = wsman.page_of(
-            self._send(wsman.enumerate_wql(self.endpoint, query.wql, timeout_seconds=seconds))
-        )
+        reply = self._send(wsman.enumerate_wql(self.endpoint, query.wql, timeout_seconds=seconds))
+        page, size = wsman.page_of(reply), len(reply)
         rows = page.rows
-        while len(rows) <= MAX_ROWS:
+        while len(rows) <= MAX_ROWS and size <= MAX_OUTPUT_BYTES:
             if not page.context:
                 return rows
-            page = wsman.page_of(self._send(wsman.pull(self.endpoint, page.context, timeout_seconds=seconds)))
+            reply = self._send(wsman.pull(self.endpoint, page.context, timeout_seconds=seconds))
+            page, size = wsman.page_of(reply), size + len(reply)
             rows += page.rows or [{}]  # a page without rows is on the way to the end, too
         self._send(wsman.release(self.endpoint, page.context, timeout_seconds=seconds))
         raise wsman.Unexpected("the host's enumeration has no end")

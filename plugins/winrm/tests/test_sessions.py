@@ -70,6 +70,35 @@ def test_sigterm_in_the_middle_deletes_the_shells(simulator: Simulator) -> None:
     )
 
 
+def test_the_end_of_the_host_deletes_the_shells(simulator: Simulator) -> None:
+    """As after SIGKILL of a worker: all pipes break at once, with a poll under way and another shell idle."""
+    idle, slow = simulator.config.addresses()[:2]
+    before = simulator.counters()
+    with subprocess.Popen(
+        [str(PLUGIN.executable), "--stream"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for address in (idle, slow):
+            process.stdin.write(json.dumps(task(address)).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["success"]
+        simulator.set_faults({slow: Fault.SLOW})
+        process.stdin.write(json.dumps(task(slow)).encode() + b"\n")
+        process.stdin.flush()
+        for pipe in (process.stdout, process.stderr, process.stdin):
+            assert pipe
+            pipe.close()
+        assert process.wait(20) == 0
+    after = simulator.counters()
+    assert after["shells_opened"] - before["shells_opened"] == 2
+    assert after["shells_closed"] - before["shells_closed"] == 2
+
+
 def test_sigterm_gives_up_a_task_that_is_read_at_that_moment() -> None:
     with socket.create_server(("127.20.9.1", 0)) as silent:
         last = {**task("127.20.9.1"), "port": silent.getsockname()[1]}

@@ -1,0 +1,51 @@
+"""Stop a greenlet that does not give up the processor: one host must not hold up the others.
+
+gevent switches greenlets only where one waits. A reply that arrives faster than it is read makes no greenlet
+wait, so the loop that reads it blocks the whole process, and no deadline of gevent's can fire.
+"""
+
+import signal
+from types import FrameType
+
+import gevent
+
+CHECK_SECONDS = 0.5  # of processor time: a process that was stopped, or is starved by others, uses none
+BUSY_SECONDS = 2.0
+
+
+class KeptBusy(BaseException):
+    """A host kept the plugin busy. Not an Exception, so that no library takes it for an error to retry."""
+
+
+class BusyGuard:
+    """Raise KeptBusy in the running greenlet after BUSY_SECONDS of processor time without a switch."""
+
+    def __init__(self, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._busy_seconds = busy_seconds
+        self._hub = gevent.get_hub()
+        self._turns = 0
+        self._seen = 0
+        self._busy = 0.0
+        self._counter = self._hub.loop.prepare(ref=False)
+        self._counter.start(self._count)
+
+    def start(self) -> None:
+        signal.signal(signal.SIGPROF, self._check)
+        signal.setitimer(signal.ITIMER_PROF, CHECK_SECONDS, CHECK_SECONDS)
+
+    def stop(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        self._counter.stop()
+
+    def _count(self) -> None:
+        """Called at each turn of gevent's loop."""
+        self._turns += 1
+
+    def _check(self, number: int, frame: FrameType | None) -> None:
+        if self._turns != self._seen:
+            self._seen, self._busy = self._turns, 0.0
+            return
+        self._busy += CHECK_SECONDS
+        if self._busy >= self._busy_seconds and gevent.getcurrent() is not self._hub:
+            self._busy = 0.0
+            raise KeptBusy
