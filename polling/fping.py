@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -19,6 +20,8 @@ from polling.errors import FpingFault
 ADDRESS_LINE = re.compile(r"^(?P<address>\S+) is (?P<state>alive|unreachable)(?: \((?P<rtt>[\d.]+) ms\))?")
 UNSENT_LINE = re.compile(r"^(?P<address>\S+): error while sending ping: (?P<why>.+)$", re.MULTILINE)
 COUNT_LINE = re.compile(r"^(?P<address>\S+)\s*: (?P<replies>[\d.\- ]+)$")
+IPV6_LOOPBACK = "::1"
+NO_IPV6 = "this machine has no IPv6"
 REMEDIES = {
     2: "an address could not be resolved, although only addresses are given",
     3: "bad arguments; see NMS_FPING_TIMEOUT_MS, NMS_FPING_RETRIES and NMS_FPING_INTERVAL_MS",
@@ -43,6 +46,7 @@ class _Done:
     returncode: int
     stdout: str
     stderr: str
+    seconds: float
 
 
 DEAD = Echo(is_alive=False, rtt_ms=None, loss_percent=100.0)
@@ -71,8 +75,12 @@ class FpingOptions:
         waiting = self.timeout_ms / 1_000 * sum(1.5**n for n in range(self.retries + 1)) + self.count
         return sending + waiting
 
+    def late_seconds(self, addresses: int) -> float:
+        """Return how long a batch may take before its silent addresses mean nothing: fping was held up."""
+        return 1.5 * self.expected_seconds(addresses) + 2
+
     def deadline_seconds(self, addresses: int) -> float:
-        """Twice that, and room for a busy machine."""
+        """Twice what is expected, and room for a busy machine."""
         return 2 * self.expected_seconds(addresses) + 10
 
 
@@ -95,7 +103,7 @@ def ping(addresses: Iterable[str], options: FpingOptions | None = None) -> dict[
     if not unique:
         return {}
     options = options or options_from_settings()
-    done = _run(options, unique)
+    done = _run(options, _with_control(unique))
     if done.returncode not in (0, 1):
         raise FpingFault(_fault(done))
     # With -C the answers come on stderr, with -e on stdout.
@@ -104,13 +112,29 @@ def ping(addresses: Iterable[str], options: FpingOptions | None = None) -> dict[
     if len(missing) == len(unique):
         raise FpingFault(f"fping ended with {done.returncode} but named no address: {_tail(done.stderr)}")
     dead = [address for address in unique if address not in found or not found[address].is_alive]
-    why = _unsent(dead, options, done)
+    why = _unsent(dead, options, done) | _unheard(dead, found)
+    if done.seconds > options.late_seconds(len(unique)):
+        why = dict.fromkeys(dead, f"fping was held up and took {done.seconds:.1f} s") | why
     if len(why) == len(unique):
         raise FpingFault(f"nothing could be sent from this machine: {', '.join(sorted(set(why.values())))}.")
     return {
         address: replace(DEAD, unsent=why[address]) if address in why else found.get(address, DEAD)
         for address in unique
     }
+
+
+def _with_control(addresses: Sequence[str]) -> Sequence[str]:
+    """Add the loopback address to a batch with IPv6: where it does not answer, this machine has no IPv6."""
+    has_ipv6 = any(":" in address for address in addresses)
+    return [*addresses, IPV6_LOOPBACK] if has_ipv6 and IPV6_LOOPBACK not in addresses else addresses
+
+
+def _unheard(dead: Sequence[str], found: Mapping[str, Echo]) -> dict[str, str]:
+    """Return {address: why} for IPv6 addresses on a machine without IPv6: fping calls them unreachable."""
+    control = found.get(IPV6_LOOPBACK)
+    if control is not None and control.is_alive:
+        return {}
+    return {address: NO_IPV6 for address in dead if ":" in address}
 
 
 def _unsent(dead: Sequence[str], options: FpingOptions, done: "_Done") -> dict[str, str]:
@@ -131,6 +155,7 @@ def _run(options: FpingOptions, addresses: Sequence[str]) -> "_Done":
     with _memory_file() as stdin, _memory_file() as stdout, _memory_file() as stderr:
         stdin.write(("\n".join(addresses) + "\n").encode("ascii"))
         stdin.seek(0)
+        started = time.monotonic()
         try:
             done = subprocess.run(
                 [binary, *options.command()[1:]],
@@ -145,7 +170,8 @@ def _run(options: FpingOptions, addresses: Sequence[str]) -> "_Done":
             raise FpingFault("fping did not end in time and was killed.") from None
         except OSError as error:
             raise FpingFault(f"fping could not be started: {error.strerror}.") from None
-        return _Done(done.returncode, _content(stdout), _content(stderr))
+        seconds = time.monotonic() - started
+        return _Done(done.returncode, _content(stdout), _content(stderr), seconds)
 
 
 def _memory_file() -> BinaryIO:

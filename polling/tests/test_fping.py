@@ -1,12 +1,15 @@
 """The fping stage: the real program on loopback, and the parser on what it prints."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from polling.errors import FpingFault
 from polling.fping import FpingOptions, parse_count, parse_first_answer, ping
+
+WITHOUT_IPV6 = Path(__file__).with_name("without_ipv6.py")
 
 
 def test_loopback_answers() -> None:
@@ -65,6 +68,32 @@ def test_one_that_cannot_be_sent_to_is_told_beside_others(count: int) -> None:
     unsent, alive = ping(["255.255.255.255", "127.0.0.1"], FpingOptions(count=count)).values()
     assert (unsent.is_alive, unsent.unsent) == (False, "Permission denied")
     assert (alive.is_alive, alive.unsent) == (True, "")
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_on_a_machine_without_ipv6_its_devices_are_not_down(tmp_path: Path, count: int) -> None:
+    """fping calls them unreachable, as it does hosts that are down."""
+    binary = tmp_path / "fping"
+    binary.write_text(f'#!/bin/sh\nexec {sys.executable} {WITHOUT_IPV6} fping "$@"\n')
+    binary.chmod(0o755)
+    options = FpingOptions(binary=str(binary), count=count, retries=0)
+    echoes = ping(["127.0.0.1", "2001:db8::1"], options)
+    assert echoes["127.0.0.1"].is_alive
+    assert echoes["2001:db8::1"].unsent == "this machine has no IPv6"
+    assert list(echoes) == ["127.0.0.1", "2001:db8::1"]
+
+
+def test_the_silence_of_an_fping_that_was_held_up_means_nothing(tmp_path: Path) -> None:
+    binary = tmp_path / "fping"
+    binary.write_text(
+        "#!/bin/sh\ncat >/dev/null\nsleep 3\n"
+        "echo '127.0.0.1 is alive (1 ms)'\necho '127.0.0.2 is unreachable'\nexit 1\n"
+    )
+    binary.chmod(0o755)
+    options = FpingOptions(binary=str(binary), timeout_ms=50, retries=0)
+    alive, silent = ping(["127.0.0.1", "127.0.0.2"], options).values()
+    assert alive.is_alive
+    assert "held up" in silent.unsent
 
 
 def test_the_child_sees_none_of_our_environment(tmp_path: Path) -> None:
