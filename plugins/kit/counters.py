@@ -12,29 +12,38 @@ class Reading:
     values: Mapping[str, int]
 
 
-def delta(before: int, now: int, *, bits: int) -> int | None:
-    """How far a counter has come; None where it was reset.
+def rate(before: int, now: int, elapsed_seconds: float, *, limit: float | None = None) -> float | None:
+    """Return units a second, or None where the counter was reset.
 
-    One of 32 bits that is lower than before has wrapped (RFC 2578, section 7.1.6), since the caller has ruled
-    out a restart. One of 64 bits never wraps in practice: it was reset.
+    A counter that fell has been reset, unless it is one of 32 bits that has wrapped (RFC 2578, section
+    7.1.6). `limit` is how many units a second a counter of 32 bits can count at most: a wrap beyond that was
+    a reset. It is None for a counter that does not wrap, or whose limit is unknown.
     """
-    if now >= before:
-        return now - before
-    return now - before + 2**32 if bits == 32 else None
+    moved = now - before
+    if moved < 0:
+        moved += 2**32
+        if limit is None or max(before, now) >= 2**32 or moved / elapsed_seconds > limit:
+            return None
+    return moved / elapsed_seconds
 
 
-def rates(before: Reading | None, now: Reading, *, bits: int = 64) -> dict[str, float]:
-    """Units a second for each counter that both readings have; none where no time has passed."""
+def rates(
+    before: Reading | None, now: Reading, *, limits: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Return units a second for each counter that both readings have; empty where no time has passed.
+
+    `limits` are those of `rate`, by name.
+    """
     if before is None or now.seconds <= before.seconds:
         return {}
     elapsed = now.seconds - before.seconds
-    found = {}
-    for name, value in now.values.items():
-        if name in before.values:
-            moved = delta(before.values[name], value, bits=bits)
-            if moved is not None:
-                found[name] = moved / elapsed
-    return found
+    limits = limits or {}
+    found = {
+        name: rate(before.values[name], value, elapsed, limit=limits.get(name))
+        for name, value in now.values.items()
+        if name in before.values
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def percent(part: float, whole: float) -> float:

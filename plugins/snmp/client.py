@@ -22,17 +22,20 @@ from gufo.snmp import (
     Sha256Key,
     Sha384Key,
     Sha512Key,
+    SnmpAuthError,
     SnmpDecodeError,
     SnmpEncodeError,
+    SnmpError,
     SnmpVersion,
     User,
     ValueType,
 )
-from gufo.snmp.aio import SnmpSession
 
 from plugins.contract import Task
 from plugins.kit.tasks import InvalidTask, choice_of, needed_text_of
 from plugins.snmp import mib
+from plugins.snmp.bounded_session import BoundedSession
+from plugins.snmp.relay import LOOPBACK, Relay
 
 VERSIONS = {"1": SnmpVersion.v1, "2c": SnmpVersion.v2c, "3": SnmpVersion.v3}
 AUTH_KEYS = {
@@ -53,59 +56,96 @@ OBJECTS_A_REQUEST = 40
 # Rows of a table in one answer: agents are known to fail with more than 25, and rows of 255 characters must
 # fit into gufo-snmp's 4,080 bytes.
 NUMBERS, TEXTS = 25, 10
-INCOMPLETE = "incomplete"  # what gufo-snmp says of an answer beyond its buffer
 MAX_ROWS = 5_000  # of one table's column: an agent that never ends must not hold us
 # An engine's time may be off by 150 s (RFC 3414, section 2.2.3): after a pause it is asked for again.
 REFRESH_SECONDS = 120.0
 
+MALFORMED = "the agent's answer is malformed"
+
 Values = dict[str, ValueType]
 Answer = TypeVar("Answer")
+Ask = Callable[[BoundedSession], Awaitable[Answer]]
 
 
 class AgentError(Exception):
     """The agent answers something else than SNMP promises."""
 
 
+# What an agent that has answered before may say because of one object: a value that cannot be decoded, or one
+# that this user may not read (authorizationError).
+OF_ONE_OBJECT = (SnmpAuthError, SnmpDecodeError, AgentError)
+
+
+class TableError(AgentError):
+    """A table that cannot be read to its end; the agent's other objects can."""
+
+
+class PrivacyRefused(Exception):
+    """The agent accepts the user's authentication, but not what is encrypted with the privacy password."""
+
+
 class Client:
-    """Raises TimeoutError, OSError, gufo's SnmpError and AgentError."""
+    """Raises TimeoutError, OSError, gufo's SnmpError, AgentError and PrivacyRefused."""
 
     def __init__(self, task: Task) -> None:
         self.version = VERSIONS[choice_of(task.credentials, "version", tuple(VERSIONS), "2c")]
         self._target, self._port = task.target, task.port
         self._options = _options(task.credentials, self.version)
         self._try_seconds = min(MAX_TRY_SECONDS, task.timeout_seconds / (TRIES + 0.5))
-        self._session: SnmpSession | None = None
+        self._session: BoundedSession | None = None
+        self._relay: Relay | None = None
         self._asked_at = 0.0
+        self._has_answered = False
+        self._is_discovered = False  # of SNMP v3: its engine is known
         self._objects = OBJECTS_A_REQUEST
+        self._bulk: bool | None = None if self.version is not SnmpVersion.v1 else False  # None: not known yet
+        self._columns_without_bulk: set[str] = set()
 
     async def get_many(self, oids: Sequence[str]) -> Values:
-        """The values the agent has; an object it lacks is left out.
+        """Return the values the agent has; an object it lacks is left out.
 
-        gufo-snmp tells nothing of an answer's error status: such an answer is empty. sysUpTime, which every
-        agent has, goes with each request, so that an empty one is no riddle.
+        gufo-snmp does not report an answer's error status: such an answer is empty. sysUpTime, which every
+        agent has, goes with each request, so that an empty one is an error.
         """
         found: Values = {}
-        start = 0
+        start = timeouts = 0
+        size = self._objects
         while start < len(oids):
-            part = list(oids[start : start + self._objects])
-            answer = await self._get(part)
+            part = list(oids[start : start + size])
+            try:
+                answer = await self._get(part, tries=1 if self._has_answered else TRIES)
+            except TimeoutError:
+                # Lost, or too large for this agent: some drop what they cannot answer.
+                timeouts += 1
+                if timeouts == TRIES or not self._has_answered:
+                    self._has_answered = False
+                    raise
+                self._objects = size = max(1, len(part) // 2)
+                continue
             if answer is None:  # it does not fit (tooBig), or one object spoils it (SNMP v1: noSuchName)
-                if self.version is not SnmpVersion.v1 and self._objects > 1:
-                    self._objects = max(1, self._objects // 2)
+                if self.version is not SnmpVersion.v1 and len(part) > 1:
+                    size = len(part) // 2
                     continue
                 answer = await self._one_by_one(part)
+            timeouts = 0
             found.update(answer)
             start += len(part)
+            size = min(self._objects, size * 2)
         return found
 
-    async def _get(self, oids: Sequence[str]) -> Values | None:
+    def grow(self) -> None:
+        """Ask for more objects at once again, in case a request was only lost."""
+        self._objects = min(OBJECTS_A_REQUEST, self._objects * 2)
+
+    async def _get(self, oids: Sequence[str], *, tries: int) -> Values | None:
+        """Return None where the request must be divided."""
         asked = oids if mib.SYS_UPTIME in oids else [mib.SYS_UPTIME, *oids]
         try:
-            answer: Values = await self._try(lambda session: session.get_many(asked))
+            answer: Values = await self._try(lambda session: session.get_many(asked), tries=tries)
         except SnmpEncodeError:  # the request itself is too large, by a long community or engine id
             return None
-        except SnmpDecodeError as error:
-            if str(error) != INCOMPLETE:
+        except OF_ONE_OBJECT:
+            if not self._has_answered:
                 raise
             return None
         return answer if mib.SYS_UPTIME in answer else None
@@ -117,66 +157,169 @@ class Client:
                 value: ValueType = await self._try(lambda session, oid=oid: session.get(oid))  # type: ignore[misc]
             except NoSuchInstance:
                 continue
+            except OF_ONE_OBJECT:
+                if not self._has_answered or oid == mib.SYS_UPTIME:  # which every user may read
+                    raise
+                continue
             if value is not None:
                 found[oid] = value
         return found
 
     async def column(self, oid: str, *, rows_at_once: int = NUMBERS) -> dict[str, ValueType]:
-        """A column of a table by index (the rest of the OID); empty where there is no such table."""
+        """Return a column of a table by index (the rest of the OID); empty where there is no such table.
+
+        Raise TableError for one without an end. An agent that cannot answer GETBULK is asked by GETNEXT.
+        """
+        if self._bulk is not False and oid not in self._columns_without_bulk:
+            try:
+                found = await self._walk(oid, rows_at_once)
+            except TableError:
+                raise
+            except (TimeoutError, SnmpDecodeError, AgentError):
+                # Agents may drop GETBULK, or answers that are this large; or a row cannot be decoded.
+                found = {}
+                self._columns_without_bulk.add(oid)
+            if found:
+                self._bulk = True
+                return found
+        found = await self._walk(oid, 0)
+        if found and self._bulk is None:
+            self._bulk = False
+        return found
+
+    async def _walk(self, oid: str, rows_at_once: int) -> dict[str, ValueType]:
+        """By GETBULK, or by GETNEXT where `rows_at_once` is 0."""
         found: dict[str, ValueType] = {}
         prefix = f"{oid}."
-        session = await self._try(_itself)
-        is_bulk = self.version is not SnmpVersion.v1
-        rows = session.getbulk(oid, rows_at_once) if is_bulk else session.getnext(oid)
-        while len(found) < MAX_ROWS:
+        rows: Any = None
+
+        def next_row(session: BoundedSession) -> Awaitable[tuple[str, ValueType]]:
+            nonlocal rows
+            if rows is None:
+                rows = session.getbulk(oid, rows_at_once) if rows_at_once else session.getnext(oid)
+            return anext(rows)
+
+        tries = 1 if rows_at_once and not self._bulk else TRIES
+        while True:
             try:
-                name, value = await self._try(lambda _: anext(rows))
-            except StopAsyncIteration:
+                name, value = await self._try(next_row, tries=tries)
+            except (StopAsyncIteration, NoSuchInstance):  # the latter from SNMP v1 at the end of the view
                 return found
-            except NoSuchInstance:  # SNMP v1 says so at the end of the view
-                return found
+            except (SnmpDecodeError, AgentError):
+                if rows_at_once or not self._has_answered:
+                    raise
+                return found  # the rest cannot be reached: GETNEXT goes by the name that was not read
             index = name.removeprefix(prefix)
             if index in found:
-                raise AgentError(f"the agent's table {oid} runs in a circle")
+                raise TableError(f"the agent's table {oid} is circular")
+            if len(found) == MAX_ROWS:
+                raise TableError(f"the agent's table {oid} has more than {MAX_ROWS:,} rows")
             found[index] = value
-        raise AgentError(f"the agent's table {oid} has more than {MAX_ROWS:,} rows")
+
+    def renew(self) -> None:
+        """Begin a new session, with a new look at the engine's clock."""
+        self._session = None  # gufo-snmp closes its socket with its last reference
 
     def close(self) -> None:
-        self._session = None  # gufo closes its socket with its last reference
+        self._session = None
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
 
-    async def _try(self, ask: Callable[[SnmpSession], Awaitable[Answer]]) -> Answer:
-        for attempt in range(1, TRIES + 1):
+    async def _try(self, ask: Ask[Answer], *, tries: int = TRIES) -> Answer:
+        """Send a request up to `tries` times.
+
+        The last try to an agent that has never answered goes through a relay, which also hears an answer from
+        another address.
+        """
+        for attempt in range(1, tries + 1):
             started = time.monotonic()
             try:
-                answer = await ask(await self._open())
-                self._asked_at = time.monotonic()
-                return answer
+                answer = await self._ask(ask)
             except TimeoutError:
                 if time.monotonic() - started < self._try_seconds / 2:
                     # What gufo-snmp makes of a closed port, whose host says so at once (ICMP port
                     # unreachable).
                     raise ConnectionRefusedError from None
-                if attempt == TRIES:
+                if not self._has_answered and attempt == TRIES - 1:
+                    await self._before_last_try()
+                if attempt == tries:
                     if self.version is SnmpVersion.v3:
-                        self.close()  # an agent set up anew drops what is for its old engine id
+                        self.renew()  # an agent set up anew drops what is for its old engine id
                     raise
+            else:
+                self._asked_at = time.monotonic()
+                if not self._has_answered:
+                    self._has_answered = True
+                    self._drop_needless_relay()
+                return answer
         raise AssertionError("unreachable")
 
-    async def _open(self) -> SnmpSession:
+    async def _ask(self, ask: Ask[Answer]) -> Answer:
+        try:
+            return await ask(await self._open())
+        except RuntimeError:  # of gufo-snmp, for an answer with an empty OID
+            raise AgentError(MALFORMED) from None
+        except BaseException as error:
+            # A panic of gufo-snmp's Rust code is no Exception. The session is usable afterwards.
+            if type(error).__name__ != "PanicException":
+                raise
+            await self._check_privacy()
+            raise AgentError(MALFORMED) from None
+
+    async def _open(self) -> BoundedSession:
         is_stale = self.version is SnmpVersion.v3 and time.monotonic() - self._asked_at > REFRESH_SECONDS
         if self._session is None:
-            address = await resolve(self._target, self._port)
-            self._session = SnmpSession(address, port=self._port, timeout=self._try_seconds, **self._options)
+            self._session = await self._make_session(self._options)
             is_stale = self.version is SnmpVersion.v3
         if is_stale:
             session, self._session = self._session, None  # a refresh that fails leaves nothing half-made
-            await session.refresh()
+            try:
+                await session.refresh()
+            finally:
+                # gufo-snmp's note that the agent has answered engine discovery (RFC 3414, section 4)
+                self._is_discovered = session._deferred_user is None
             self._session = session
         return self._session
 
+    async def _make_session(self, options: Mapping[str, Any]) -> BoundedSession:
+        address, port = await resolve(self._target, self._port), self._port
+        if self._relay is not None:
+            address, port = LOOPBACK, self._relay.port
+        return BoundedSession(address, port=port, timeout=self._try_seconds, **options)
 
-async def _itself(session: SnmpSession) -> SnmpSession:
-    return session
+    async def _before_last_try(self) -> None:
+        """Look for what may keep an agent's answers from us: the privacy password, or its other address."""
+        await self._check_privacy()
+        if self._relay is None:
+            self.renew()
+            self._relay = await Relay.open(await resolve(self._target, self._port), self._port)
+
+    def _drop_needless_relay(self) -> None:
+        """The agent answers from the address it was asked at: its first answers were only lost."""
+        if self._relay is not None and self._relay.is_needless():
+            self.close()
+
+    async def _check_privacy(self) -> None:
+        """Raise PrivacyRefused where the same user without privacy gets an answer.
+
+        An agent cannot tell a message encrypted with a wrong password from noise, and mostly ignores it.
+        """
+        user = self._options.get("user")
+        if self._has_answered or not self._is_discovered or user is None or user.priv_key is None:
+            return
+        try:
+            session = await self._make_session(
+                {**self._options, "user": User(user.name, auth_key=user.auth_key)}
+            )
+            async with asyncio.timeout(self._try_seconds):
+                await session.refresh()
+                await session.get(mib.SYS_UPTIME)
+        except TimeoutError:
+            return
+        except SnmpError:  # also an answer: most agents refuse such a user without privacy
+            pass
+        raise PrivacyRefused
 
 
 async def resolve(target: str, port: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from gufo.snmp import ValueType
@@ -12,6 +13,8 @@ from plugins.snmp.layout import Layout, Storage, integer
 
 KIB = 1024
 TICKS = 100.0  # TimeTicks are hundredths of a second
+WRAP_SECONDS = 2**32 / TICKS
+CLOCKS_DIFFER_SECONDS = 600.0  # sysUpTime and snmpEngineTime of one agent, over years
 BACK_TICKS = 10_000  # a counter of processor time that went back further has wrapped
 STANDSTILL_SECONDS = 30.0  # the longest that an agent's uptime may stand still between two refreshes
 Values = Mapping[str, ValueType]
@@ -22,23 +25,22 @@ class Counters:
     """What the next poll needs of this one: octets by OID, and processor time."""
 
     uptime_ticks: int
-    wide: Reading
-    narrow: Reading
+    octets: Reading
     processors: Reading = field(default_factory=lambda: Reading(0, {}))
 
 
 def counters_of(layout: Layout, values: Values, *, clock: float) -> Counters:
     """`clock` is ours, in seconds: the agent's own stands still between its refreshes on some devices."""
-    octets: dict[int, dict[str, int]] = {64: {}, 32: {}}
-    for interface in layout.interfaces:
-        for oid in (interface.in_octets, interface.out_octets):
-            if isinstance(value := values.get(oid), int):
-                octets[interface.bits][oid] = value
+    octets = {
+        oid: value
+        for interface in layout.interfaces
+        for oid in (interface.in_octets, interface.out_octets)
+        if isinstance(value := values.get(oid), int)
+    }
     ticks = {**mib.CPU_WORKING, **mib.CPU_RESTING}
     return Counters(
         uptime_ticks=integer(values.get(mib.SYS_UPTIME)),
-        wide=Reading(clock, octets[64]),
-        narrow=Reading(clock, octets[32]),
+        octets=Reading(clock, octets),
         processors=Reading(clock, {oid: integer(values[oid]) for oid in ticks.values() if oid in values}),
     )
 
@@ -49,7 +51,7 @@ def has_restarted(before: Counters, now: Counters) -> bool:
     when it wraps, after 497 days, which counts as a restart: one poll without rates.
     """
     lived = (now.uptime_ticks - before.uptime_ticks) / TICKS
-    return lived < 0 or lived < (now.wide.seconds - before.wide.seconds) / 2 - STANDSTILL_SECONDS
+    return lived < 0 or lived < (now.octets.seconds - before.octets.seconds) / 2 - STANDSTILL_SECONDS
 
 
 def document_of(layout: Layout, values: Values, before: Counters | None, now: Counters) -> dict[str, Any]:
@@ -67,7 +69,11 @@ def document_of(layout: Layout, values: Values, before: Counters | None, now: Co
 
 
 def _cpu(layout: Layout, values: Values, before: Counters | None, now: Counters) -> dict[str, float]:
-    loads = [float(value) for oid in layout.processors if isinstance(value := values.get(oid), int)]
+    loads = [
+        float(value)
+        for oid in layout.processors
+        if isinstance(value := values.get(oid), int) and 0 <= value <= 100
+    ]
     if loads:
         cores = {str(number): load for number, load in enumerate(loads)}
         return {"total": round(sum(loads) / len(loads), 1), **cores}
@@ -87,7 +93,7 @@ def _have_wrapped(before: Reading, now: Reading) -> bool:
 
 
 def _memory(layout: Layout, values: Values) -> dict[str, int]:
-    total = integer(values.get(mib.MEM_TOTAL)) * KIB
+    total = _first(values, mib.MEM_TOTAL_WIDE, mib.MEM_TOTAL) * KIB
     if total:
         free = _free_memory(values) * KIB
     elif layout.ram is not None:
@@ -100,10 +106,25 @@ def _memory(layout: Layout, values: Values) -> dict[str, int]:
 
 def _free_memory(values: Values) -> int:
     """KiB that programs can have: what the kernel calls available, else free, buffers and cache."""
-    available = integer(values.get(mib.MEM_AVAILABLE))
+    available = _first(values, mib.MEM_AVAILABLE)
     if available:
         return available
-    return sum(integer(values.get(oid)) for oid in (mib.MEM_FREE, mib.MEM_BUFFERS, mib.MEM_CACHED))
+    return (
+        _first(values, mib.MEM_FREE_WIDE, mib.MEM_FREE)
+        + _first(values, mib.MEM_BUFFERS_WIDE, mib.MEM_BUFFERS)
+        + _first(values, mib.MEM_CACHED_WIDE, mib.MEM_CACHED)
+    )
+
+
+def _first(values: Values, *oids: str) -> int:
+    """Return the first of the objects that is not 0."""
+    return next((number for oid in oids if (number := _unsigned(values.get(oid)))), 0)
+
+
+def _unsigned(value: ValueType) -> int:
+    """Agents let an Integer32 that is too small for its value run over into the negative."""
+    number = integer(value)
+    return number % 2**32 if number < 0 else number
 
 
 def _disk(layout: Layout, values: Values) -> dict[str, Any]:
@@ -122,8 +143,8 @@ def _disk(layout: Layout, values: Values) -> dict[str, Any]:
 
 
 def _size_and_free(storage: Storage, values: Values) -> tuple[int, int]:
-    """Bytes. Counts are Integer32 (RFC 2790): agents of large disks let them run over into the negative."""
-    size, used = (integer(values.get(oid)) % 2**32 for oid in (storage.size, storage.used))
+    """Return bytes. The counts are Integer32 (RFC 2790)."""
+    size, used = (_unsigned(values.get(oid)) for oid in (storage.size, storage.used))
     return size * storage.unit_bytes, max(0, size - used) * storage.unit_bytes
 
 
@@ -131,7 +152,13 @@ def _network(layout: Layout, before: Counters | None, now: Counters) -> dict[str
     """The total is that of the interfaces with a connector: bridges and VLANs carry the same octets again."""
     if before is None:
         return {}
-    found = {**rates(before.wide, now.wide, bits=64), **rates(before.narrow, now.narrow, bits=32)}
+    limits = {
+        oid: interface.narrow_limit
+        for interface in layout.interfaces
+        if interface.narrow_limit is not None
+        for oid in (interface.in_octets, interface.out_octets)
+    }
+    found = rates(before.octets, now.octets, limits=limits)
     interfaces, physical = {}, []
     for interface in layout.interfaces:
         if interface.in_octets in found and interface.out_octets in found:
@@ -147,10 +174,30 @@ def _network(layout: Layout, before: Counters | None, now: Counters) -> dict[str
 
 
 def _system(layout: Layout, values: Values) -> dict[str, Any]:
-    uptime = values.get(mib.HR_SYSTEM_UPTIME, values.get(mib.SYS_UPTIME))
     section: dict[str, Any] = {"hostname": layout.hostname, "os": layout.description}
-    if isinstance(uptime, int):
-        section["uptime_seconds"] = int(uptime / TICKS)
-    if isinstance(processes := values.get(mib.HR_SYSTEM_PROCESSES), int):
+    uptime = _uptime_seconds(values)
+    if uptime is not None:
+        section["uptime_seconds"] = int(uptime)
+    processes = values.get(mib.HR_SYSTEM_PROCESSES)
+    if isinstance(processes, int) and processes >= 0:
         section["processes"] = processes
     return section
+
+
+def _uptime_seconds(values: Values) -> float | None:
+    """The host's uptime, else the agent's. Both are TimeTicks, which wrap after 497 days.
+
+    The engine's time (RFC 3411) does not, so it tells how often they have wrapped, if it is the uptime of the
+    agent but for whole wraps: some agents count something else.
+    """
+    agent, host = (values.get(oid) for oid in (mib.SYS_UPTIME, mib.HR_SYSTEM_UPTIME))
+    shown = host if isinstance(host, int) else agent
+    if not isinstance(shown, int) or not isinstance(agent, int):
+        return None
+    engine = integer(values.get(mib.SNMP_ENGINE_TIME))
+    wraps = round((engine - agent / TICKS) / WRAP_SECONDS)
+    if wraps < 1 or abs(agent / TICKS + wraps * WRAP_SECONDS - engine) > CLOCKS_DIFFER_SECONDS:
+        return shown / TICKS
+    # The host has been up for at least as long as its agent.
+    wraps = max(0, ceil((engine - CLOCKS_DIFFER_SECONDS - shown / TICKS) / WRAP_SECONDS))
+    return shown / TICKS + wraps * WRAP_SECONDS

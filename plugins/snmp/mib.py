@@ -10,14 +10,18 @@ SYS_NAME = "1.3.6.1.2.1.1.5.0"
 
 IF_DESCR = "1.3.6.1.2.1.2.2.1.2"
 IF_TYPE = "1.3.6.1.2.1.2.2.1.3"
+IF_SPEED = "1.3.6.1.2.1.2.2.1.5"  # bit/s, at most 2^32 - 1
 IF_IN_OCTETS = "1.3.6.1.2.1.2.2.1.10"  # 32 bits: wraps every 34 s at 1 Gbit/s
 IF_OUT_OCTETS = "1.3.6.1.2.1.2.2.1.16"
 IF_NAME = "1.3.6.1.2.1.31.1.1.1.1"
 IF_HC_IN_OCTETS = "1.3.6.1.2.1.31.1.1.1.6"  # 64 bits
 IF_HC_OUT_OCTETS = "1.3.6.1.2.1.31.1.1.1.10"
+IF_HIGH_SPEED = "1.3.6.1.2.1.31.1.1.1.15"  # Mbit/s
 IF_CONNECTOR_PRESENT = "1.3.6.1.2.1.31.1.1.1.17"
 SOFTWARE_LOOPBACK = 24  # ifType
 TRUE = 1  # TruthValue, RFC 2579
+
+SNMP_ENGINE_TIME = "1.3.6.1.6.3.10.2.1.3.0"  # seconds since the agent started (RFC 3411); does not wrap
 
 HR_SYSTEM_UPTIME = "1.3.6.1.2.1.25.1.1.0"  # of the host, not of the agent
 HR_SYSTEM_PROCESSES = "1.3.6.1.2.1.25.1.6.0"
@@ -35,6 +39,11 @@ MEM_FREE = "1.3.6.1.4.1.2021.4.6.0"
 MEM_BUFFERS = "1.3.6.1.4.1.2021.4.14.0"
 MEM_CACHED = "1.3.6.1.4.1.2021.4.15.0"
 MEM_AVAILABLE = "1.3.6.1.4.1.2021.4.27.0"  # net-snmp 5.9 and newer
+# The same as Counter64: the Integer32 ones above run over at 2 TiB.
+MEM_TOTAL_WIDE = "1.3.6.1.4.1.2021.4.20.0"
+MEM_FREE_WIDE = "1.3.6.1.4.1.2021.4.21.0"
+MEM_BUFFERS_WIDE = "1.3.6.1.4.1.2021.4.25.0"
+MEM_CACHED_WIDE = "1.3.6.1.4.1.2021.4.26.0"
 # Ticks of all processors together. Idle and waiting for a disk are not work.
 CPU_WORKING = {
     name: f"1.3.6.1.4.1.2021.11.{number}.0"
@@ -51,6 +60,7 @@ CPU_RESTING = {"idle": "1.3.6.1.4.1.2021.11.53.0", "wait": "1.3.6.1.4.1.2021.11.
 
 # What may be there, beside the tables; asked for once, then only what was.
 OPTIONAL = (
+    SNMP_ENGINE_TIME,
     HR_SYSTEM_UPTIME,
     HR_SYSTEM_PROCESSES,
     MEM_TOTAL,
@@ -58,6 +68,10 @@ OPTIONAL = (
     MEM_BUFFERS,
     MEM_CACHED,
     MEM_AVAILABLE,
+    MEM_TOTAL_WIDE,
+    MEM_FREE_WIDE,
+    MEM_BUFFERS_WIDE,
+    MEM_CACHED_WIDE,
     *CPU_WORKING.values(),
     *CPU_RESTING.values(),
 )

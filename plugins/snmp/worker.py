@@ -10,13 +10,15 @@ from gufo.snmp import SnmpAuthError, SnmpError
 from plugins.contract import ErrorCode, Operation, Task
 from plugins.kit.aio import SessionCache
 from plugins.kit.network import classify_bug, classify_network
-from plugins.kit.tasks import ResultFields, raise_file_limit
+from plugins.kit.tasks import ResultFields, raise_file_limit, say
 from plugins.snmp import mib
-from plugins.snmp.client import AgentError, Client
+from plugins.snmp.client import AgentError, Client, PrivacyRefused
 from plugins.snmp.document import Counters, counters_of, document_of, has_restarted
 from plugins.snmp.layout import Layout, layout_read, text
 
 LAYOUT_SECONDS = 600.0
+PARTIAL_LAYOUT_SECONDS = 60.0  # until a table that could not be read is tried again
+LAYOUT_SHARE = 0.6  # of a task's time, for walking tables
 # A session costs a socket and its counters; it must outlast the longest interval, or there would be no rates.
 IDLE_SECONDS = 90_000.0
 SPARE_FILES = 512
@@ -27,6 +29,7 @@ class SnmpHost:
 
     def __init__(self, task: Task) -> None:
         self.client = Client(task)
+        self._target, self._timeout_seconds = task.target, task.timeout_seconds
         self._layout: Layout | None = None
         self._layout_until = 0.0
         self._counters: Counters | None = None
@@ -45,15 +48,16 @@ class SnmpHost:
         return document_of(layout, values, before, now)
 
     async def hostname(self) -> str:
-        return text((await self.client.get_many([mib.SYS_NAME])).get(mib.SYS_NAME))
+        """Return sysName, or the address where it is empty or missing, as agents are shipped."""
+        return text((await self.client.get_many([mib.SYS_NAME])).get(mib.SYS_NAME)) or self._target
 
     def forget(self) -> None:
-        """A new session, with a new look at the engine's clock; counters stay."""
-        self.client.close()
+        """Begin a new session; counters stay."""
+        self.client.renew()
 
     def survives(self, error: BaseException) -> bool:
         """UDP has no connection to lose; only a login that was refused begins anew."""
-        return not isinstance(error, SnmpAuthError)
+        return not isinstance(error, SnmpAuthError | PrivacyRefused)
 
     async def close(self) -> None:
         self.client.close()
@@ -63,13 +67,18 @@ class SnmpHost:
         if self._layout is not None and time.monotonic() < self._layout_until:
             return self._layout, False
         # Agents that were met together need not be walked together for ever.
-        self._layout_until = time.monotonic() + LAYOUT_SECONDS * random.uniform(0.7, 1.3)  # noqa: S311 (no secret)
+        jitter = random.uniform(0.7, 1.3)  # noqa: S311 (no secret)
+        self._layout_until = time.monotonic() + LAYOUT_SECONDS * jitter
         try:
-            self._layout = await layout_read(self.client)
+            self._layout = await layout_read(self.client, seconds=self._timeout_seconds * LAYOUT_SHARE)
         except (TimeoutError, AgentError):
             if self._layout is None:
                 raise
             return self._layout, False
+        for problem in self._layout.problems:
+            say(f"{self._target}: {problem}")
+        if self._layout.problems:
+            self._layout_until = time.monotonic() + PARTIAL_LAYOUT_SECONDS * jitter
         return self._layout, True
 
 
@@ -103,6 +112,12 @@ class SnmpWorker:
                 )
             case SnmpAuthError():
                 return ErrorCode.AUTH, "the agent refused the login: user, password or algorithm is wrong"
+            case PrivacyRefused():
+                return (
+                    ErrorCode.AUTH,
+                    "the agent accepts the user, but cannot read what is encrypted: priv_password or "
+                    "priv_protocol is wrong",
+                )
             case AgentError():
                 return ErrorCode.PROTOCOL, str(error)
             case SnmpError():

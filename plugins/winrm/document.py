@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from plugins.kit.counters import percent
+from plugins.kit.counters import percent, rate
 from plugins.winrm.queries import DISKS, INTERFACES, PROCESSORS, SYSTEM
 
 KIB = 1024
@@ -164,23 +164,19 @@ def _moment(text: str) -> datetime:
 
 
 def _rates(before: Sample | None, now: Sample) -> tuple[float, ...] | None:
-    """Units a second; None where there is nothing before, no time has passed, or a counter was reset.
+    """Return units a second; None where there is nothing before, no time has passed, or a counter was reset.
 
-    Interfaces have 32-bit counters on some versions: one that went back has wrapped if the card could have
-    carried the octets since.
+    Interfaces have 32-bit counters on some versions.
     """
     if before is None or now.seconds <= before.seconds:
         return None
     elapsed = now.seconds - before.seconds
-    found = []
-    for old, new in zip(before.values, now.values, strict=True):
-        moved = new - old
-        if moved < 0:
-            moved += 2**32
-            if not (max(old, new) < 2**32 and moved / elapsed <= now.limit_per_second):
-                return None
-        found.append(moved / elapsed)
-    return tuple(found)
+    found = [
+        rate(old, new, elapsed, limit=now.limit_per_second)
+        for old, new in zip(before.values, now.values, strict=True)
+    ]
+    known = tuple(value for value in found if value is not None)
+    return known if len(known) == len(found) else None
 
 
 def _integer(row: Row, name: str) -> int:

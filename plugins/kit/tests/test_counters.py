@@ -4,26 +4,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.kit.counters import Reading, delta, percent, rates
+from plugins.kit.counters import Reading, percent, rate, rates
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "bits", "expected"),
+    ("before", "now", "limit", "expected"),
     [
-        (5, 9, 64, 4),
-        (5, 5, 32, 0),
-        (2**32 - 1, 0, 32, 1),
-        (2**32 - 10, 5, 32, 15),
-        (2**40, 5, 64, None),
+        (5, 9, None, 4),
+        (5, 5, 1e9, 0),
+        (2**32 - 1, 0, 1e9, 1),
+        (2**32 - 10, 5, 15, 15),
+        (2**40, 5, None, None),  # of 64 bits: it was reset
+        (2**40, 5, 1e300, None),  # no counter of 32 bits
+        (1_000_000_000, 5, 1e9, None),  # cleared: the link does not carry as much as a wrap would mean
+        (2**32 - 10, 5, None, None),  # nobody knows what the link carries
     ],
 )
-def test_delta(before: int, now: int, bits: int, expected: int | None) -> None:
-    assert delta(before, now, bits=bits) == expected
+def test_rate_of_a_counter(before: int, now: int, limit: float | None, expected: int | None) -> None:
+    assert rate(before, now, 1.0, limit=limit) == expected
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_a_32_bit_counter_comes_as_far_as_it_was_moved(start: int, moved: int) -> None:
-    assert delta(start, (start + moved) % 2**32, bits=32) == moved
+    assert rate(start, (start + moved) % 2**32, 1.0, limit=2**32) == moved
 
 
 def test_rates_are_a_second_and_only_of_what_both_readings_have() -> None:

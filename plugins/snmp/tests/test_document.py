@@ -10,7 +10,7 @@ from plugins.snmp.layout import Layout
 
 def counters(*, uptime: float, clock: float) -> Counters:
     """Of an agent that is up for `uptime` seconds at `clock` seconds of ours."""
-    return Counters(uptime_ticks=int(uptime * 100), wide=Reading(clock, {}), narrow=Reading(clock, {}))
+    return Counters(uptime_ticks=int(uptime * 100), octets=Reading(clock, {}))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_restart_is_seen_by_the_uptime(before: float, now: float, elapsed: flo
 
 def processors(clock: float, *, user: int, idle: int) -> Counters:
     ticks = {mib.CPU_WORKING["user"]: user, mib.CPU_RESTING["idle"]: idle}
-    return Counters(int(clock * 100), Reading(clock, {}), Reading(clock, {}), Reading(clock, ticks))
+    return Counters(int(clock * 100), Reading(clock, {}), Reading(clock, ticks))
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ def interfaces(*, octets: int, high: int, speed: int = 6) -> dict[str, Value]:
     for index, name in names.items():
         values[f"{IF}.2.{index}"] = ("string", name)
         values[f"{IF}.3.{index}"] = ("integer", kinds[index])
+        values[f"{IF}.5.{index}"] = ("gauge", 10_000_000)
         values[f"{IF}.10.{index}"] = ("counter", octets)
         values[f"{IF}.16.{index}"] = ("counter", octets)
         values[f"{IFX}.1.{index}"] = ("string", name)
@@ -146,6 +147,8 @@ def test_what_goes_wrong_has_its_code_and_words(agents: list[Agent]) -> None:
         task(target, name="user", **{**user("shaaes"), "username": "nobody"}),
         task(target, name="password", **{**user("shaaes"), "auth_password": "wrong-password"}),
         task(target, name="level", version="3", username="shaaes", auth_protocol="SHA", auth_password=AUTH),
+        task(target, name="privacy", **{**user("shaaes"), "priv_password": "wrong-privacy"}),
+        task(target, name="privacy protocol", **{**user("shaaes"), "priv_protocol": "DES"}),
         task(nobody, name="nobody", timeout=2),
         task("no-such-host.invalid", name="dns"),
         task(target, name="nothing", version="2c"),
@@ -159,6 +162,8 @@ def test_what_goes_wrong_has_its_code_and_words(agents: list[Agent]) -> None:
         ("user", "auth", "refused the login"),
         ("password", "auth", "refused the login"),
         ("level", "auth", "refused the login"),
+        ("privacy", "auth", "priv_password"),
+        ("privacy protocol", "auth", "priv_password"),
         ("nobody", "refused", "nothing listens on the port"),
         ("dns", "unreachable", "does not resolve (DNS)"),
         ("nothing", "internal", "community is needed"),
@@ -237,7 +242,7 @@ def test_an_agent_that_was_set_up_anew_is_found_again(runner: StreamRunner) -> N
 def test_a_table_with_holes_is_walked_once(runner: StreamRunner) -> None:
     """An interface without one of its counters is left out, not looked for at each poll."""
     values = interfaces(octets=0, high=0)
-    del values[f"{IFX}.10.2"]
+    del values[f"{IFX}.10.2"], values[f"{IF}.16.2"]
     with Agent(address(22), values=values) as agent:
         document(runner, agent.address)
         time.sleep(1.1)
