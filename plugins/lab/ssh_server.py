@@ -26,13 +26,17 @@ START_SECONDS = 20.0
 PASSWORD = "s3cret-of-the-ssh-hosts"  # noqa: S105 (of accounts that exist in the lab alone)
 IS_ROOT = os.geteuid() == 0
 APPLETS = ("sh", "cat", "ls", "df", "awk", "uname", "hostname", "echo", "sleep")
+HUNG_DF_SECONDS = 98_765  # by which a test finds the processes
 USER = "monitor" if IS_ROOT else getpass.getuser()
-# Their shells: dash, busybox with nothing else on the path, one that says something first, and none at all.
+# Their shells: dash, busybox with nothing else on the path, one that prints something first, none at all,
+# one that refuses as nologin(8) does, and dash with a df that never ends.
 ACCOUNTS = {
     "monitor": "/bin/sh",
     "busy": "{folder}/busybox/sh",
     "noisy": "{folder}/noisy",
     "nobody2": "/bin/false",
+    "refused": "{folder}/refused",
+    "hung": "/bin/sh",
 }
 
 
@@ -159,6 +163,13 @@ class Server:
         noisy = self.folder / "noisy"
         noisy.write_text('#!/bin/sh\necho "Welcome! @nms-stat is not here."\nexec /bin/sh "$@"\n')
         noisy.chmod(0o755)
+        refused = self.folder / "refused"
+        refused.write_text("#!/bin/sh\necho 'This account is currently not available.'\nexit 1\n")
+        refused.chmod(0o755)
+        hung = self.folder / "hung"
+        hung.mkdir(exist_ok=True)
+        (hung / "df").write_text(f"#!/bin/sh\nexec sleep {HUNG_DF_SECONDS}\n")
+        (hung / "df").chmod(0o755)
 
     def _write_accounts(self) -> None:
         password = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -188,4 +199,5 @@ class Server:
         ]
         if IS_ROOT:
             lines += ["Match User busy", f"SetEnv PATH={self.folder}/busybox"]
+            lines += ["Match User hung", f"SetEnv PATH={self.folder}/hung:/usr/bin:/bin"]
         return "\n".join(lines) + "\n"

@@ -7,7 +7,8 @@ own.
 import asyncio
 import hashlib
 import ipaddress
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,11 @@ CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 30.0
 MAX_KEYS = 1_000
 MAX_OUTPUT_BYTES = 1024 * 1024
+MAX_GREETING_BYTES = 4 * 1024  # of what a host says before its version
+MARK, DF_MARK, END_MARK = b"@nms-", b"@nms-df\n", b"@nms-end"
+PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+PEM_LINE = 64
+BLANKS = re.compile(r"\\[rn]|\s")  # also the two characters that stand for a line break in JSON
 
 
 class HostKeyRefused(Exception):
@@ -36,13 +42,22 @@ class ScriptError(Exception):
     """The host's shell answered something else than the script's output."""
 
 
+class LoginTurnedAway(Exception):
+    """The host closed the connection before the login; the message repeats what it said."""
+
+    @property
+    def is_quota(self) -> bool:
+        """OpenSSH's words for too many logins at once, and for an address that is kept out for a while."""
+        return "MaxStartups" in str(self) or "Not allowed at this time" in str(self)
+
+
 @lru_cache(maxsize=1)
 def script() -> bytes:
     return (Path(__file__).parent / "collect.sh").read_bytes()
 
 
 class Connection:
-    """Raises OSError, asyncssh.Error, HostKeyRefused and ScriptError."""
+    """Raises OSError, asyncssh.Error, HostKeyRefused, LoginTurnedAway and ScriptError."""
 
     def __init__(
         self, client: asyncssh.SSHClientConnection, learned_key: str, *, relies_on_remembered: bool
@@ -57,25 +72,26 @@ class Connection:
     def is_open(self) -> bool:
         return not self._client.is_closed()
 
-    async def run(self, source: bytes) -> bytes:
-        """What a POSIX shell prints for `source`, whatever shell the account logs in with."""
+    async def run(self, source: bytes, *, df_seconds: float) -> bytes:
+        """Return what a POSIX shell prints for `source`, whatever shell the account logs in with.
+
+        The output ends early where df has been silent for `df_seconds`: a file system does not answer.
+        """
         process: asyncssh.SSHClientProcess[bytes] = await self._client.create_process("sh", encoding=None)
-        async with process:
+        try:
             with suppress(BrokenPipeError):  # a shell that ended before it was asked: it said nothing
                 process.stdin.write(source)
                 process.stdin.write_eof()
-            output = b""
-            while chunk := await process.stdout.read(64 * 1024):
-                output += chunk
-                if len(output) > MAX_OUTPUT_BYTES:
-                    raise ScriptError("the host's output has no end")
-            stderr = await process.stderr.read(1_000)
-            await process.wait_closed()
-        if not output.strip():
-            words = stderr.decode(errors="replace").strip()
-            raise ScriptError(
-                f"the host's shell said nothing: {words[:200] or 'exit code'} {process.exit_status}"
-            )
+            output = await _read_output(process, df_seconds)
+            if MARK not in output:
+                stderr = await process.stderr.read(1_000)
+                await process.wait_closed()
+                said = readable(output + b"\n" + stderr) or "nothing"
+                raise ScriptError(
+                    f"the host did not run the script (exit code {process.exit_status}), it said: {said}"
+                )
+        finally:
+            process.close()
         return output
 
     async def close(self) -> None:
@@ -95,11 +111,13 @@ async def connect(task: Task, keys: "KeyRing") -> Connection:
     if not own_keys and password is None:
         raise InvalidTask("credentials: password or private_key is needed")
     may_learn = policy == "trust_on_first_use" and not trust[0] and not trust[1]
-    guard = _HostKeyGuard(may_learn=may_learn)
+    guard = _HostKeyGuard(may_learn=may_learn, password=password)
+    wire = _Wire()
     try:
         client = await asyncssh.connect(
             task.target,
             task.port,
+            tunnel=wire,
             client_factory=lambda: guard,
             username=needed_text_of(credentials, "username"),
             password=password,
@@ -119,19 +137,77 @@ async def connect(task: Task, keys: "KeyRing") -> Connection:
             # A connection that a firewall forgot is noticed between two polls, not by a poll's time-out.
             keepalive_interval=KEEPALIVE_SECONDS,
             keepalive_count_max=2,
+            compression_algs=["none"],  # what is compressed has no bound when it is unpacked
         )
     except asyncssh.HostKeyNotVerifiable:
         raise HostKeyRefused(guard.words(has_known=bool(trust[0] or trust[1]))) from None
+    except (asyncssh.ConnectionLost, ConnectionError):
+        if not wire.greeting:
+            raise
+        raise LoginTurnedAway(readable(wire.greeting)) from None
     return Connection(
         client, guard.learned_key, relies_on_remembered=bool(task.remembered.get(REMEMBERED_KEY))
     )
 
 
-class _HostKeyGuard(asyncssh.SSHClient):
-    """Asked by asyncssh for keys that are not known; keeps what the host showed for the message."""
+async def _read_output(process: "asyncssh.SSHClientProcess[bytes]", df_seconds: float) -> bytes:
+    output = b""
+    while True:
+        try:
+            async with asyncio.timeout(df_seconds if DF_MARK in output else None):
+                chunk = await process.stdout.read(64 * 1024)
+        except TimeoutError:
+            return output
+        output += chunk
+        if len(output) > MAX_OUTPUT_BYTES:
+            raise ScriptError("the host's output has no end")
+        if not chunk or END_MARK in output[-len(END_MARK) - 2 :]:
+            return output
 
-    def __init__(self, *, may_learn: bool) -> None:
+
+def readable(raw: bytes) -> str:
+    """Return what a host said, as one line without control characters, for an error."""
+    text = "".join(one if one.isprintable() else " " for one in raw.decode(errors="replace"))
+    return " ".join(text.split())[:200]
+
+
+class _Wire:
+    """Connects for asyncssh, in place of a tunnel, and keeps what the host says before its version.
+
+    asyncssh skips these lines (RFC 4253, section 4.2), where OpenSSH says why it closes a connection.
+    """
+
+    def __init__(self) -> None:
+        self.greeting = b""
+
+    async def create_connection(
+        self, session_factory: Callable[[], asyncio.Protocol], host: str, port: int
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        def tapped() -> asyncio.Protocol:
+            connection = session_factory()
+            receive = connection.data_received
+
+            def data_received(data: bytes, *more: Any) -> None:
+                self.greeting = (self.greeting + data)[:MAX_GREETING_BYTES]
+                if b"SSH-" in self.greeting or len(self.greeting) == MAX_GREETING_BYTES:
+                    self.greeting = b""
+                    del connection.data_received  # the class's own is back
+                receive(data, *more)
+
+            connection.data_received = data_received  # type: ignore[method-assign]
+            return connection
+
+        return await asyncio.get_running_loop().create_connection(tapped, host, port)
+
+
+class _HostKeyGuard(asyncssh.SSHClient):
+    """Asked by asyncssh for keys that are not known, and for the answers to a host's prompts; keeps the key
+    that the host showed for the message.
+    """
+
+    def __init__(self, *, may_learn: bool, password: str | None) -> None:
         self._may_learn = may_learn
+        self._password = password
         self._shown: asyncssh.SSHKey | None = None
 
     @property
@@ -141,6 +217,21 @@ class _HostKeyGuard(asyncssh.SSHClient):
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         self._shown = key
         return self._may_learn
+
+    def kbdint_auth_requested(self) -> str | None:
+        """Called before keyboard-interactive authentication (RFC 4256); None skips it."""
+        return None if self._password is None else ""
+
+    def kbdint_challenge_received(
+        self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
+    ) -> list[str] | None:
+        """Answer the one prompt that is not echoed with the password, once, in whatever language it is."""
+        if not prompts:
+            return []
+        password, self._password = self._password, None
+        if len(prompts) != 1 or prompts[0][1] or password is None:
+            return None
+        return [password]
 
     def words(self, *, has_known: bool) -> str:
         shown = (
@@ -227,9 +318,23 @@ class KeyRing:
 
 def _private_key(text: str, passphrase: str | None) -> asyncssh.SSHKey | None:
     try:
-        return asyncssh.import_private_key(text.strip() + "\n", passphrase)
+        return asyncssh.import_private_key(pem_repaired(text), passphrase)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
         return None
+
+
+def pem_repaired(text: str) -> str:
+    """Return a key as it was before it was pasted: indented, on one line, behind a byte order mark."""
+    found = PEM.search(text)
+    if found is None:
+        return text.strip() + "\n"
+    kind, body = found.groups()
+    if ":" in body:  # headers (RFC 1421), whose line breaks cannot be guessed
+        lines = [line.strip() for line in body.strip().splitlines()]
+    else:
+        whole = BLANKS.sub("", body)
+        lines = [whole[at : at + PEM_LINE] for at in range(0, len(whole), PEM_LINE)]
+    return "\n".join((f"-----BEGIN {kind}-----", *lines, f"-----END {kind}-----", ""))
 
 
 def _algorithms(trust: Trust) -> list[str]:

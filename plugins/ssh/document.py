@@ -16,6 +16,13 @@ KIB = 1024
 # The columns of a cpu line in /proc/stat; guest time is in user time already.
 COLUMNS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 RESTING = ("idle", "iowait")
+TICKS_PER_SECOND = 100  # USER_HZ, of every processor
+BACK_TICKS = 1_000  # idle time may go back by a little (proc(5)); further back it began again
+MEASURED_TWICE = 2.0  # processor time that has passed against the time of the clock, beyond which it jumped
+DF_LINE = re.compile(
+    r"^(?P<device>.*?)\s+(?P<size>\d+)\s+(?P<used>-?\d+)\s+(?P<free>-?\d+)\s+(?:\d+%|-)\s+(?P<point>/.*)$"
+)
+OCTAL = re.compile(r"\\([0-7]{3})")
 
 Sections = Mapping[str, str]
 
@@ -32,16 +39,40 @@ class Counters:
     octets: Reading
 
 
+@dataclass(frozen=True, slots=True)
+class DiskProbe:
+    """How far df came: `points` are the mount points as /proc/mounts writes them."""
+
+    is_complete: bool
+    points: Sequence[str]
+    measured: int  # how many df were started
+    pid: int  # of the last one
+
+
 def marked(output: bytes) -> Sections:
-    """What a script printed by mark. What a login prints before the first mark is dropped."""
+    """Return what a script printed by mark; the text of a mark that comes again is appended.
+
+    What a login prints before the first mark is dropped.
+    """
     parts = MARK.split(output.decode("utf-8", errors="replace").replace("\r\n", "\n"))
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    sections: dict[str, str] = {}
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        sections[name] = sections.get(name, "") + text
+    return sections
+
+
+def disk_probe_of(output: bytes) -> DiskProbe:
+    sections = marked(output)
+    pids = [int(pid) for pid in sections.get("dfpid", "").split() if pid.isdecimal()]
+    is_complete = "end" in sections or not pids
+    points = sections.get("mounts", "").split()
+    return DiskProbe(is_complete, points, len(pids), pids[-1] if pids else 0)
 
 
 def sections_of(output: bytes) -> Sections:
-    """The collecting script's output. Raises NotLinux."""
+    """Return the collecting script's output; df, which comes last, may not have ended. Raise NotLinux."""
     sections = marked(output)
-    if "end" not in sections:
+    if "end" not in sections and "dfpid" not in sections:
         raise NotLinux("the script's output is not complete")
     if not sections.get("stat", "").strip() or not sections.get("meminfo", "").strip():
         raise NotLinux("the host has no /proc/stat: only Linux can be watched by this plugin")
@@ -83,7 +114,7 @@ def document_of(sections: Sections, before: Counters | None, now: Counters) -> d
     found = {
         "cpu": _cpu(before, now),
         "memory": _memory(sections["meminfo"]),
-        "disk": _disk(sections.get("df", "")),
+        "disk": _disk(sections.get("df", ""), sections.get("mounts", "")),
         "network": _network(sections.get("physical", ""), before, now),
         "system": _system(sections, now),
     }
@@ -95,14 +126,39 @@ def hostname_of(sections: Sections) -> str:
 
 
 def _cpu(before: Counters | None, now: Counters) -> dict[str, float]:
-    ticks = rates(before.processors if before else None, now.processors)
+    if before is None:
+        return {}
+    elapsed = now.processors.seconds - before.processors.seconds
+    names = list(dict.fromkeys(key.split()[0] for key in now.processors.values))
     loads = {}
-    for name in dict.fromkeys(key.split()[0] for key in ticks):
-        spent = {column: ticks.get(f"{name} {column}", 0.0) for column in COLUMNS}
-        whole = sum(spent.values())
+    for name in names:
         key = "total" if name == "cpu" else name.removeprefix("cpu")
-        loads[key] = percent(whole - sum(spent[column] for column in RESTING), whole)
+        possible = elapsed * TICKS_PER_SECOND * (max(1, len(names) - 1) if name == "cpu" else 1)
+        load = _load(before.processors, now.processors, name, possible)
+        if load is not None:
+            loads[key] = load
     return loads
+
+
+def _load(before: Reading, now: Reading, name: str, possible_ticks: float) -> float | None:
+    """Return the percentage of a processor that was not idle.
+
+    None where a counter began again, or more time has passed than there can have been: idle and stolen time
+    are known to jump.
+    """
+    spent = {}
+    for column in COLUMNS:
+        key = f"{name} {column}"
+        if key not in before.values or key not in now.values:
+            continue
+        moved = now.values[key] - before.values[key]
+        if moved < -BACK_TICKS:
+            return None
+        spent[column] = max(0, moved)
+    whole = sum(spent.values())
+    if not whole or whole > MEASURED_TWICE * possible_ticks + BACK_TICKS:
+        return None
+    return percent(whole - sum(spent.get(column, 0) for column in RESTING), whole)
 
 
 def _memory(meminfo: str) -> dict[str, int]:
@@ -123,22 +179,40 @@ def _memory(meminfo: str) -> dict[str, int]:
     return {"total": total, "free": free, "used": total - free}
 
 
-def _disk(df: str) -> dict[str, Any]:
-    """By mount point; a file system that is mounted twice counts once, where it was mounted first."""
+def _disk(df: str, mounts: str) -> dict[str, Any]:
+    """By mount point. A file system that is mounted twice counts once, where it was mounted first.
+
+    The data sets of a ZFS pool share its free space, so the total counts that of a pool once.
+    """
+    points = {_as_df_prints(point): point for point in map(_unescaped, mounts.split())}
     drives: dict[str, dict[str, int]] = {}
+    used: dict[str, int] = {}
+    free: dict[str, int] = {}
     seen: set[str] = set()
-    for line in df.splitlines():
-        fields = line.split(None, 5)
-        if len(fields) < 6 or not (fields[1].isdecimal() and fields[3].lstrip("-").isdecimal()):
+    for match in filter(None, map(DF_LINE.match, df.splitlines())):
+        device, size = match["device"], int(match["size"]) * KIB
+        if device in seen or not size:
             continue
-        if fields[0] in seen or fields[1] == "0":
-            continue
-        seen.add(fields[0])
-        drives[fields[5]] = {"total": int(fields[1]) * KIB, "free": max(0, int(fields[3])) * KIB}
+        seen.add(device)
+        left = max(0, int(match["free"])) * KIB
+        drives[points.get(match["point"], match["point"])] = {"total": size, "free": left}
+        pool = device if device.startswith("/dev/") else device.partition("/")[0]
+        used[pool] = used.get(pool, 0) + max(0, size - left)
+        free[pool] = max(left, free.get(pool, 0))
     if not drives:
         return {}
-    size, free = (sum(drive[key] for drive in drives.values()) for key in ("total", "free"))
-    return {"total": {"size": size, "free": free}, "drives": drives}
+    left = sum(free.values())
+    return {"total": {"size": sum(used.values()) + left, "free": left}, "drives": drives}
+
+
+def _unescaped(point: str) -> str:
+    """A mount point as it is; /proc/mounts writes blanks, line breaks and backslashes in octal."""
+    return OCTAL.sub(lambda octal: chr(int(octal[1], 8)), point)
+
+
+def _as_df_prints(point: str) -> str:
+    """GNU df shows a question mark for each control character."""
+    return "".join("?" if ord(one) < 32 or ord(one) == 127 else one for one in point)
 
 
 def _network(physical: str, before: Counters | None, now: Counters) -> dict[str, Any]:

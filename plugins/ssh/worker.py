@@ -1,6 +1,10 @@
 """One task of the SSH plugin: a kept connection, a poll by one command, or the host's name."""
 
 import asyncio
+import re
+import shlex
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,12 +14,13 @@ from plugins.contract import ErrorCode, Operation, Task
 from plugins.kit.aio import END_SECONDS, SessionCache
 from plugins.kit.keep import Recent, key_of
 from plugins.kit.network import classify_bug, classify_network
-from plugins.kit.tasks import ResultFields, raise_file_limit
+from plugins.kit.tasks import ResultFields, raise_file_limit, say
 from plugins.ssh.connection import (
     REMEMBERED_KEY,
     Connection,
     HostKeyRefused,
     KeyRing,
+    LoginTurnedAway,
     ScriptError,
     connect,
     is_lost,
@@ -25,6 +30,7 @@ from plugins.ssh.document import (
     Counters,
     NotLinux,
     counters_of,
+    disk_probe_of,
     document_of,
     hostname_of,
     marked,
@@ -36,7 +42,43 @@ SPARE_FILES = 512
 REMEMBERED_HOSTS = 50_000
 # A host met for the first time is read twice, so that its first document has rates, too.
 FIRST_PAUSE_SECONDS = 1.0
+DF_SHARE = 0.25  # of a task's time, for df to say something
+HUNG_SECONDS = 600.0  # until a file system that did not answer is asked again
+MATCHING_FAILED = re.compile(r"^No matching (.+) algorithm found, sent .+ and received (.+)$")
 HOSTNAME = b"echo; echo @nms-hostname; cat /proc/sys/kernel/hostname 2>/dev/null || hostname; echo @nms-end\n"
+
+
+class HungMounts:
+    """File systems of a host whose df did not end, with the df that waits for each."""
+
+    def __init__(self) -> None:
+        self._is_searching = False
+        self._found: dict[str, tuple[int, float]] = {}  # by mount point: process id, and until when
+
+    def prologue(self) -> bytes:
+        """Return shell commands before the script: what it leaves out, and whether it measures one by one.
+
+        A df that could not be killed keeps its file system left out, so that no second one waits beside it.
+        """
+        now = time.monotonic()
+        lines = ["hung=' '", f"one_by_one={'yes' if self._is_searching else ''}"]
+        for point, (pid, until) in self._found.items():
+            condition = "true" if now < until else f"[ -e /proc/{pid} ]"
+            lines.append(f'{condition} && hung="$hung"{shlex.quote(point)}" "')
+        return ("\n".join(lines) + "\n").encode()
+
+    def note(self, output: bytes) -> int:
+        """Take note of a script's output; return the id of a df to kill, or 0."""
+        probe = disk_probe_of(output)
+        if probe.is_complete:
+            self._is_searching = False
+            return 0
+        # All together say nothing of which one it was: the next poll measures one by one.
+        if self._is_searching or len(probe.points) == 1:
+            self._found[probe.points[probe.measured - 1]] = (probe.pid, time.monotonic() + HUNG_SECONDS)
+        else:
+            self._is_searching = True
+        return probe.pid
 
 
 class SshHost:
@@ -45,20 +87,32 @@ class SshHost:
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
         self._connection: Connection | None = None
+        self._hung = HungMounts()
+
+    async def collect(self, task: Task) -> tuple[bytes, dict[str, str]]:
+        """Return (output of the script, what is to be remembered of the host)."""
+        output, remember = await self.run(task, self._hung.prologue() + script())
+        pid = self._hung.note(output)
+        if pid:
+            say(f"{task.target}: df does not end: a local file system does not answer")
+            with suppress(OSError, asyncssh.Error, ScriptError):
+                await self.run(task, b"kill -9 %d; echo @nms-end\n" % pid)
+        return output, remember
 
     async def run(self, task: Task, source: bytes) -> tuple[bytes, dict[str, str]]:
         """(output, what is to be remembered of the host)"""
+        seconds = task.timeout_seconds * DF_SHARE
         kept = self._connection
         is_usable = kept is not None and kept.is_open
         if kept is not None and is_usable and _trusts(task, kept):
             try:
-                return await kept.run(source), _learned(task, kept)
+                return await kept.run(source, df_seconds=seconds), _learned(task, kept)
             except (OSError, asyncssh.Error) as error:
                 if not is_lost(error):
                     raise
         await self.close()
         self._connection = fresh = await connect(task, self._keys)
-        return await fresh.run(source), _learned(task, fresh)
+        return await fresh.run(source, df_seconds=seconds), _learned(task, fresh)
 
     def survives(self, error: BaseException) -> bool:
         """A host that answers nonsense keeps its connection; after anything else it is in an unknown
@@ -105,11 +159,11 @@ class SshWorker:
     async def _poll(self, task: Task) -> ResultFields:
         key = key_of(task)
         async with self._cache.session(task) as host:
-            output, remember = await host.run(task, script())
+            output, remember = await host.collect(task)
             if key not in self._counters:
                 self._counters.swap(key, counters_of(sections_of(output)))
                 await asyncio.sleep(FIRST_PAUSE_SECONDS)
-                output, _ = await host.run(task, script())
+                output, _ = await host.collect(task)
         sections = sections_of(output)
         now = counters_of(sections)
         document = document_of(sections, self._counters.swap(key, now), now)
@@ -140,6 +194,9 @@ class SshWorker:
                 return ErrorCode.AUTH, "the host refused the login"
             case HostKeyRefused():
                 return ErrorCode.PROTOCOL, str(error)
+            case LoginTurnedAway():
+                code = ErrorCode.QUOTA if error.is_quota else ErrorCode.PROTOCOL
+                return code, f"the host closed the connection before the login, it said: {error}"
             case NotLinux() | ScriptError():
                 return ErrorCode.SCRIPT, str(error)
             case asyncssh.ChannelOpenError():
@@ -160,4 +217,10 @@ def _classify_disconnect(error: asyncssh.DisconnectError) -> tuple[ErrorCode, st
         return ErrorCode.AUTH, "the host refused the login: too many tries"
     if isinstance(error, asyncssh.ConnectionLost):
         return ErrorCode.PROTOCOL, "the host closed the connection"
+    if mismatch := MATCHING_FAILED.match(error.reason):
+        kind, offered = mismatch.groups()
+        return (
+            ErrorCode.PROTOCOL,
+            f"SSH failed: the host has no {kind} algorithm that we accept, only: {offered}",
+        )
     return ErrorCode.PROTOCOL, f"SSH failed: {error.reason[:200]}"

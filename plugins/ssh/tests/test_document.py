@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from plugins.ssh.connection import _HostKeyGuard
 from plugins.ssh.document import NotLinux, counters_of, document_of, hostname_of, marked, sections_of
 
 STAT = "cpu  {user} 0 0 {idle} 0 0 0 0 0 0\ncpu0 {user} 0 0 {idle} 0 0 0 0 0 0\nbtime 5"
@@ -16,6 +17,9 @@ DF = """Filesystem 1024-blocks Used Available Capacity Mounted on
 /dev/sda1 1000 400 600 40% /
 /dev/sda1 1000 400 600 40% /again
 /dev/sdb1 2000 500 1500 25% /mnt/with space
+tank/My Data 3000 1000 2000 34% /tank/My Data
+tank 2500 500 2000 20% /tank
+/dev/sdd1 400 100 300 25% /mnt/a?tab
 none 0 0 0 - /empty
 /dev/sdc1 100 - - - /odd"""
 
@@ -32,6 +36,7 @@ def output(
         "hostname": "host-1",
         "os": 'NAME="x"\nPRETTY_NAME="Debian 12"\nLinux 6.1',
         "processes": "42",
+        "mounts": "/\n/mnt/with\\040space\n/mnt/a\\011tab",
         "df": DF,
         "end": "",
         **more,
@@ -50,6 +55,14 @@ def test_the_whole_document() -> None:
     assert found["disk"]["drives"] == {
         "/": {"total": 1_024_000, "free": 614_400},
         "/mnt/with space": {"total": 2_048_000, "free": 1_536_000},
+        "/tank/My Data": {"total": 3_072_000, "free": 2_048_000},
+        "/tank": {"total": 2_560_000, "free": 2_048_000},
+        "/mnt/a\ttab": {"total": 409_600, "free": 307_200},
+    }
+    # The pool's free space counts once.
+    assert found["disk"]["total"] == {
+        "size": (1_000 + 2_000 + 1_000 + 500 + 2_000 + 400) * 1024,
+        "free": (600 + 1_500 + 2_000 + 300) * 1024,
     }
     assert found["network"]["total"] == {"rx": 500, "tx": 10}
     assert set(found["network"]["interfaces"]) == {"eth0", "br0"}
@@ -59,6 +72,40 @@ def test_the_whole_document() -> None:
         "uptime_seconds": 110,
         "processes": 42,
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ({"user": 1_000, "idle": 900_000}, {"user": 1_050, "idle": 20_000}, None),  # idle time began again
+        ({"user": 0, "idle": 5_000}, {"user": 1_000, "idle": 4_999}, 100.0),  # back a tick: it did not move
+        ({"user": 0, "idle": 0}, {"user": 2**60, "idle": 500}, None),  # more than can have passed
+        ({"user": 0, "idle": 0}, {"user": 250, "idle": 750}, 25.0),
+    ],
+)
+def test_processor_time_that_jumps_is_no_load(
+    before: dict[str, Any], now: dict[str, Any], expected: float | None
+) -> None:
+    found = document(output(**before), output(uptime="110.0 5", **now))
+    assert found.get("cpu", {}).get("total") == expected
+
+
+def test_a_prompt_is_answered_with_the_password_once_in_any_language() -> None:
+    guard = _HostKeyGuard(may_learn=False, password="p")
+    assert guard.kbdint_auth_requested() == ""
+    assert guard.kbdint_challenge_received("", "", "", []) == []
+    assert guard.kbdint_challenge_received("", "", "de", [("Passwort: ", False)]) == ["p"]
+    assert guard.kbdint_challenge_received("", "", "", [("Verification code: ", False)]) is None
+
+
+@pytest.mark.parametrize("prompts", [[("User: ", True)], [("Password: ", False), ("Code: ", False)]])
+def test_other_prompts_are_not_answered_with_the_password(prompts: list[tuple[str, bool]]) -> None:
+    guard = _HostKeyGuard(may_learn=False, password="p")
+    assert guard.kbdint_challenge_received("", "", "", prompts) is None
+
+
+def test_a_key_alone_answers_no_prompt() -> None:
+    assert _HostKeyGuard(may_learn=False, password=None).kbdint_auth_requested() is None
 
 
 def test_after_another_boot_there_are_no_rates() -> None:

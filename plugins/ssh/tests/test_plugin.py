@@ -6,12 +6,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plugins.contract import Task
-from plugins.lab.ssh_server import IS_ROOT, PASSWORD, PORT, USER, Server
+from plugins.lab.ssh_server import HUNG_DF_SECONDS, IS_ROOT, PASSWORD, PORT, USER, Server
 from plugins.tests.process import PLUGINS, batch, worker_number
 from polling.runner import environment
 from polling.stream import StreamRunner
@@ -180,6 +182,7 @@ def test_what_goes_wrong_has_its_code_and_words(server: Server) -> None:
     ]
     if IS_ROOT:
         tasks.append(task(server.address, name="shell", username="nobody2", password=PASSWORD))
+        tasks.append(task(server.address, name="nologin", username="refused", password=PASSWORD))
     results = ssh_batch(tasks)
     expected = {
         "password": ("auth", "refused the login"),
@@ -189,7 +192,8 @@ def test_what_goes_wrong_has_its_code_and_words(server: Server) -> None:
         "nothing": ("internal", "password or private_key is needed"),
         "refused": ("refused", "nothing listens"),
         "dns": ("unreachable", "does not resolve (DNS)"),
-        "shell": ("script", "said nothing"),
+        "shell": ("script", "exit code 1"),
+        "nologin": ("script", "This account is currently not available."),
     }
     for name, (code, words) in expected.items():
         if name in results:
@@ -318,3 +322,98 @@ def test_a_shell_that_refuses_tells_no_host_name(server: Server) -> None:
     account: dict[str, Any] = {"username": "nobody2", "password": PASSWORD}
     result = ssh_batch([task(server.address, **account)], "-discovery")[server.address]
     assert (result["success"], result["error_code"]) == (False, "script")
+
+
+@needs_root
+def test_a_file_system_that_never_answers_costs_only_the_disks(server: Server, runner: StreamRunner) -> None:
+    """And leaves no df on the host, however often it is polled."""
+    secret = {"username": "hung", "host_key_policy": FIRST_USE, "password": PASSWORD}
+    results = []
+    for _ in range(3):
+        ((result,),) = runner.run(
+            [Task("1", server.address, PORT, secret, 8)],
+            start_within_seconds=5,
+        )
+        assert result.success, result.error
+        results.append(result)
+    document = json.loads(results[-1].data or "{}")
+    assert set(document) == {"cpu", "memory", "network", "system"}
+    left = [
+        path
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if path.exists() and path.read_bytes() == b"sleep\0%d\0" % HUNG_DF_SECONDS
+    ]
+    assert left == []
+    assert (results[-1].duration_ms or 0) < 1_500  # it is not asked again for a while
+
+
+@pytest.mark.parametrize(
+    ("greeting", "code", "words"),
+    [
+        (b"Exceeded MaxStartups\r\n", "quota", "Exceeded MaxStartups"),
+        (b"Not allowed at this time\r\n", "quota", "Not allowed at this time"),
+        (b"Bye: \x1b[31mmaintenance\r\n", "protocol", "Bye: [31mmaintenance"),
+        (b"", "protocol", "closed the connection"),
+    ],
+)
+def test_what_a_host_says_before_it_hangs_up_is_in_the_error(greeting: bytes, code: str, words: str) -> None:
+    with socket.create_server((address(41), PORT)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(greeting)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        result = ssh_batch([task(address(41), password="p")])[address(41)]
+        thread.join()
+    assert result["error_code"] == code
+    assert words in result["error"]
+
+
+ENDLESS = {
+    "lines before the version": b"Welcome\r\n",
+    "one line before the version": b"x",
+    "ignored messages": b"SSH-2.0-x\r\n" + b"\0\0\0\x0c\x06\x02\0\0\0\0\0\0\0\0\0\0" * 100,
+    "zeros": b"\0",
+    "garbage": b"\xff\x00\x80\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_hostile_host_harms_only_itself(server: Server, kind: str) -> None:
+    with socket.create_server((address(42), PORT)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                while True:
+                    connection.sendall(ENDLESS[kind] * 100)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        tasks = [task(address(42), timeout=5, password="p"), task(server.address, private_key=server.key)]
+        results = ssh_batch(tasks)
+        thread.join()
+    assert results[address(42)]["error_code"] in ("protocol", "timeout")
+    assert results[address(42)]["duration_ms"] < 7_000
+    assert results[server.address]["success"]
+
+
+@pytest.mark.parametrize(
+    "change", ["indented", "one line", "byte order mark", "line breaks as in JSON", "DOS"]
+)
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_a_key_that_was_pasted_is_read(server: Server, change: str, is_locked: bool) -> None:
+    key = server.passphrase_key if is_locked else server.key
+    pasted = {
+        "indented": "".join(f"    {line}\n" for line in key.splitlines()),
+        "one line": " ".join(key.splitlines()),
+        "byte order mark": f"\ufeff{key}",
+        "line breaks as in JSON": key.replace("\n", "\\n"),
+        "DOS": key.replace("\n", "\r\n"),
+    }[change]
+    passphrase: dict[str, Any] = {"passphrase": "a passphrase"} if is_locked else {}
+    result = ssh_batch([task(server.address, private_key=pasted, **passphrase)])[server.address]
+    assert result["success"], result
