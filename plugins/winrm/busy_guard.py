@@ -18,7 +18,10 @@ class KeptBusy(BaseException):
 
 
 class BusyGuard:
-    """Raise KeptBusy in the running greenlet after BUSY_SECONDS of processor time without a switch."""
+    """Raise KeptBusy in the running greenlet after BUSY_SECONDS of processor time without a switch.
+
+    A context manager: its timer must end before the interpreter does, which takes its handler away first.
+    """
 
     def __init__(self, busy_seconds: float = BUSY_SECONDS) -> None:
         self._busy_seconds = busy_seconds
@@ -29,11 +32,11 @@ class BusyGuard:
         self._counter = self._hub.loop.prepare(ref=False)
         self._counter.start(self._count)
 
-    def start(self) -> None:
+    def __enter__(self) -> None:
         signal.signal(signal.SIGPROF, self._check)
         signal.setitimer(signal.ITIMER_PROF, CHECK_SECONDS, CHECK_SECONDS)
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         self._counter.stop()
 

@@ -6,11 +6,14 @@ function C{
 $d=@{}
 $e=@()
 foreach($q in $queries){
+foreach($s in $q[1],$q[3]){
+if(!$s -or $d[$q[0]]){continue}
 try{
-$found=Get-CimInstance -Query $q[1] -OperationTimeoutSec 15 -ErrorAction Stop
+$found=Get-CimInstance -Query $s -OperationTimeoutSec 15 -ErrorAction Stop
 $d[$q[0]]=@($found|%{$i=$_;$o=@{};foreach($p in $q[2].Split(',')){$o[$p]=V $i.$p};$o})
 }catch{
 $e+=$q[0]+': '+$_.Exception.Message
+}
 }
 }
 @{rows=$d;errors=$e;memory=[Environment]::WorkingSet}|ConvertTo-Json -Compress -Depth 5

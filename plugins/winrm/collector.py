@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gevent
+from winrm.exceptions import WSManFaultError
 
 from plugins.contract import ErrorCode, Operation, Task
 from plugins.kit.keep import Key, Recent, key_of
@@ -29,7 +30,7 @@ from plugins.winrm.errors import (
     is_quota,
     is_refused_login,
 )
-from plugins.winrm.queries import HOSTNAME, QUERIES, RATES, Query
+from plugins.winrm.queries import COMPUTER, QUERIES, RATES, Query
 from plugins.winrm.session import MAX_RESIDENT_BYTES, HostSession
 
 REMEMBERED_HOSTS = 50_000
@@ -239,7 +240,7 @@ def _select(session: HostSession, queries: Iterable[Query], *, must_answer: bool
     failed: Exception | None = None
     for query in queries:
         try:
-            rows[query.name] = session.select(query)
+            rows[query.name] = _rows(session, query)
         except Exception as error:
             if not fault_codes(error) or is_quota(error) or fault_codes(error) & ACCESS_DENIED:
                 raise
@@ -248,6 +249,23 @@ def _select(session: HostSession, queries: Iterable[Query], *, must_answer: bool
     if failed is not None and not rows and must_answer:
         raise failed
     return Rows(rows, tuple(errors))
+
+
+def _rows(session: HostSession, query: Query) -> list[dict[str, Any]]:
+    """Return the rows of the query's class, or of its fallback where the host has none."""
+    if query.name in session.fallbacks:
+        return session.select(query.fallback_wql)
+    try:
+        rows = session.select(query.wql)
+    except WSManFaultError as error:
+        if not query.fallback_wql or is_quota(error) or fault_codes(error) & ACCESS_DENIED:
+            raise
+        rows = []
+    if not rows and query.fallback_wql:
+        rows = session.select(query.fallback_wql)
+        if rows:
+            session.fallbacks.add(query.name)
+    return rows
 
 
 def _other_way(way: Way, error: Exception) -> Way | None:
@@ -263,7 +281,7 @@ def _other_way(way: Way, error: Exception) -> Way | None:
 def _hostname(session: HostSession, way: Way) -> str:
     if way in (Way.AUTO, Way.CIM):
         try:
-            return next((str(row.get("CSName") or "") for row in session.select(HOSTNAME)), "")
+            return hostname_of(Rows({COMPUTER.name: session.select(COMPUTER.wql)}))
         except Exception as error:
             if way is Way.CIM or not fault_codes(error) or is_quota(error):
                 raise

@@ -24,6 +24,7 @@ from winrm.protocol import Protocol
 
 from plugins.kit.tasks import InvalidTask, choice_of, needed_text_of, text_of
 from plugins.winrm.replies import POOLS
+from plugins.winrm.wsman import xml_repaired
 
 HTTPS_PORT = 5986
 TRANSPORTS = ("ntlm", "basic", "kerberos", "credssp", "certificate")
@@ -79,6 +80,7 @@ def prepare(protocol: Protocol, credentials: Mapping[str, Any]) -> None:
     use.
     """
     transport: Any = protocol.transport
+    transport._get_message_response_text = partial(_message_text, transport)
     logins: list[requests.Session] = []
     transport.setup_encryption = logins.append
     try:
@@ -92,6 +94,11 @@ def prepare(protocol: Protocol, credentials: Mapping[str, Any]) -> None:
         # With an empty message: requests_credssp takes whatever is not status 200 in reply to the message
         # that completes a login, a SOAP fault too, for a refused login.
         session.post(transport.endpoint, timeout=transport.read_timeout_sec)
+
+
+def _message_text(transport: Any, response: requests.Response) -> bytes:
+    """In place of pywinrm's, which leaves a reply as the host encoded it."""
+    return xml_repaired(type(transport)._get_message_response_text(transport, response))
 
 
 def _harden(session: requests.Session, credentials: Mapping[str, Any]) -> None:

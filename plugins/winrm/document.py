@@ -1,22 +1,25 @@
 """From the rows of Windows' classes to the poll document, whichever way they came. Pure functions.
 
-Formulas: Microsoft's counter types PERF_100NSEC_TIMER_INV (processors: 1 − Δvalue / ΔTimestamp_Sys100NS) and
-PERF_COUNTER_BULK_COUNT (interfaces: Δvalue / (ΔTimestamp_PerfTime / Frequency_PerfTime)).
+Formulas: Microsoft's counter types PERF_100NSEC_TIMER_INV (processors: 1 − Δvalue / Δtime) and
+PERF_COUNTER_BULK_COUNT (interfaces: Δvalue / Δtime). Time is Timestamp_PerfTime / Frequency_PerfTime, which
+goes on evenly when the host's clock is set; Timestamp_Sys100NS does not.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from plugins.kit.counters import percent, rate
-from plugins.winrm.queries import DISKS, INTERFACES, PROCESSORS, SYSTEM
+from plugins.winrm.queries import COMPUTER, DISKS, INTERFACES, PROCESSORS, SYSTEM, VOLUMES
 
 KIB = 1024
 Row = Mapping[str, Any]
 # Tunnels that every Windows has; their octets are those of the card below.
 NO_INTERFACES = ("isatap", "teredo", "6to4")
 TOTAL = "_Total"
+CORE = re.compile(r"(\d+,)?\d+")  # `group,number`, or a number of the older class
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,6 @@ class Sample:
 
     seconds: float
     values: tuple[int, ...]
-    limit_per_second: float = 0.0  # what the card can carry, bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +51,32 @@ class Counters:
 
 
 def counters_of(rows: Rows) -> Counters:
-    processors = {
-        str(row["Name"]): Sample(
-            _integer(row, "Timestamp_Sys100NS") / 1e7, (_integer(row, "PercentProcessorTime"),)
-        )
-        for row in rows.of(PROCESSORS.name)
-        if row.get("Name")
-    }
-    interfaces = {
-        str(row["Name"]): Sample(
-            _integer(row, "Timestamp_PerfTime") / max(1, _integer(row, "Frequency_PerfTime")),
-            (_integer(row, "BytesReceivedPersec"), _integer(row, "BytesSentPersec")),
-            _integer(row, "CurrentBandwidth") / 8,
-        )
-        for row in rows.of(INTERFACES.name)
-        if row.get("Name") and not str(row["Name"]).lower().startswith(NO_INTERFACES)
-    }
-    return Counters(processors, interfaces)
+    """Instances whose counter or time the host does not know are left out."""
+    processors = _samples(rows.of(PROCESSORS.name), "PercentProcessorTime")
+    interfaces = _samples(rows.of(INTERFACES.name), "BytesReceivedPersec", "BytesSentPersec")
+    return Counters(
+        processors,
+        {name: one for name, one in interfaces.items() if not name.lower().startswith(NO_INTERFACES)},
+    )
+
+
+def _samples(rows: Sequence[Row], *properties: str) -> dict[str, Sample]:
+    found = {}
+    for row in rows:
+        seconds = _seconds(row)
+        values = [value for name in properties if (value := _integer(row, name)) is not None]
+        if row.get("Name") and seconds is not None and len(values) == len(properties):
+            found[str(row["Name"])] = Sample(seconds, tuple(values))
+    return found
+
+
+def _seconds(row: Row) -> float | None:
+    """Return the time of a row of a raw class, on a clock of the host that only its differences matter of."""
+    ticks, frequency = _integer(row, "Timestamp_PerfTime"), _integer(row, "Frequency_PerfTime")
+    if ticks is not None and frequency:
+        return ticks / frequency
+    wall = _integer(row, "Timestamp_Sys100NS")
+    return None if wall is None else wall / 1e7
 
 
 def document_of(rows: Rows, before: Counters | None, now: Counters) -> dict[str, Any]:
@@ -82,7 +93,13 @@ def document_of(rows: Rows, before: Counters | None, now: Counters) -> dict[str,
 
 
 def hostname_of(rows: Rows) -> str:
-    return next((str(row.get("CSName") or "") for row in rows.of(SYSTEM.name)), "")
+    """Return the whole name, or the first 15 letters of it where the host does not know the whole."""
+    for name, properties in ((COMPUTER.name, ("DNSHostName", "Name")), (SYSTEM.name, ("CSName",))):
+        for row in rows.of(name):
+            for one in properties:
+                if row.get(one):
+                    return str(row[one])
+    return ""
 
 
 def _cpu(before: Counters, now: Counters) -> dict[str, float]:
@@ -95,26 +112,36 @@ def _cpu(before: Counters, now: Counters) -> dict[str, float]:
     if TOTAL not in loads:
         return {}
     cores = sorted(
-        (tuple(map(int, name.split(","))), load) for name, load in loads.items() if TOTAL not in name
+        (tuple(map(int, name.split(","))), load) for name, load in loads.items() if CORE.fullmatch(name)
     )
     return {"total": loads[TOTAL], **{str(number): load for number, (_, load) in enumerate(cores)}}
 
 
 def _memory(rows: Rows) -> dict[str, int]:
     for row in rows.of(SYSTEM.name):
-        total = _integer(row, "TotalVisibleMemorySize") * KIB
-        free = min(total, _integer(row, "FreePhysicalMemory") * KIB)
-        if total:
+        total, free = _integer(row, "TotalVisibleMemorySize"), _integer(row, "FreePhysicalMemory")
+        if total and free is not None:
+            total, free = total * KIB, min(total, free) * KIB
             return {"total": total, "free": free, "used": total - free}
     return {}
 
 
 def _disk(rows: Rows) -> dict[str, Any]:
-    drives = {
-        str(row["DeviceID"]): {"total": _integer(row, "Size"), "free": _integer(row, "FreeSpace")}
-        for row in rows.of(DISKS.name)
-        if row.get("DeviceID") and _integer(row, "Size")  # a drive that is locked or empty has no size
-    }
+    """Drives by letter, and volumes by the folder that they are mounted in.
+
+    A drive that is locked or empty has no size. One whose free space the host does not know is left out.
+    """
+    found = [(row.get("DeviceID"), row.get("Size"), row) for row in rows.of(DISKS.name)]
+    found += [
+        (row.get("Name"), row.get("Capacity"), row)
+        for row in rows.of(VOLUMES.name)
+        if not row.get("DriveLetter") and not str(row.get("Name") or "").startswith("\\\\?\\")
+    ]
+    drives = {}
+    for name, capacity, row in found:
+        size, free = _integer({"size": capacity}, "size"), _integer(row, "FreeSpace")
+        if name and size and free is not None:
+            drives[str(name)] = {"total": size, "free": free}
     if not drives:
         return {}
     size, free = (sum(drive[key] for drive in drives.values()) for key in ("total", "free"))
@@ -135,12 +162,11 @@ def _network(before: Counters, now: Counters) -> dict[str, Any]:
 
 def _system(rows: Rows) -> dict[str, Any]:
     for row in rows.of(SYSTEM.name):
-        section = {"hostname": str(row.get("CSName") or ""), "os": str(row.get("Caption") or "").strip()}
-        uptime = _uptime(row)
+        known = {"uptime_seconds": _uptime(row), "processes": _integer(row, "NumberOfProcesses")}
         return {
-            **section,
-            **({"uptime_seconds": uptime} if uptime is not None else {}),
-            "processes": _integer(row, "NumberOfProcesses"),
+            "hostname": hostname_of(rows),
+            "os": str(row.get("Caption") or "").strip(),
+            **{name: value for name, value in known.items() if value is not None},
         }
     return {}
 
@@ -166,22 +192,19 @@ def _moment(text: str) -> datetime:
 def _rates(before: Sample | None, now: Sample) -> tuple[float, ...] | None:
     """Return units a second; None where there is nothing before, no time has passed, or a counter was reset.
 
-    Interfaces have 32-bit counters on some versions.
+    All have 64 bits since Windows Server 2012: one that fell has not wrapped.
     """
     if before is None or now.seconds <= before.seconds:
         return None
     elapsed = now.seconds - before.seconds
-    found = [
-        rate(old, new, elapsed, limit=now.limit_per_second)
-        for old, new in zip(before.values, now.values, strict=True)
-    ]
+    found = [rate(old, new, elapsed) for old, new in zip(before.values, now.values, strict=True)]
     known = tuple(value for value in found if value is not None)
     return known if len(known) == len(found) else None
 
 
-def _integer(row: Row, name: str) -> int:
-    """CIM sends text, PowerShell numbers; what a host does not know is null."""
+def _integer(row: Row, name: str) -> int | None:
+    """CIM sends text, PowerShell numbers; what a host does not know is null, which is not 0."""
     try:
-        return int(row.get(name) or 0)
-    except (TypeError, ValueError):
-        return 0
+        return int(row[name])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None

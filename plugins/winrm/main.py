@@ -58,10 +58,10 @@ def batch(operation: Operation) -> int:
         return 2
     cache = SessionCache(max_sessions=raise_file_limit() - SPARE_FILES)
     collector = Collector(cache)
-    _start_guards(collector)
-    pool = Pool(BATCH_GREENLETS)
-    results = pool.map(lambda item: encode(_answer(collector, item, operation)), items)
-    cache.close(END_SECONDS)
+    gevent.spawn(_beat, collector)
+    with BusyGuard():
+        results = Pool(BATCH_GREENLETS).map(lambda item: encode(_answer(collector, item, operation)), items)
+        cache.close(END_SECONDS)
     sys.stdout.buffer.write(b"[" + b",".join(results) + b"]")
     return 0
 
@@ -73,12 +73,9 @@ def stream() -> int:
     """
     running = _Stream()
     gevent.signal_handler(signal.SIGTERM, running.stop)
-    return running.run()
-
-
-def _start_guards(collector: Collector) -> None:
-    BusyGuard().start()
-    gevent.spawn(_beat, collector)
+    with BusyGuard():
+        running.run()
+    return 0
 
 
 def _beat(collector: Collector) -> None:
@@ -98,8 +95,8 @@ class _Stream:
         make_nonblocking(sys.stdout.fileno())
         self._reader = gevent.spawn(self._read_tasks)
 
-    def run(self) -> int:
-        _start_guards(self._collector)
+    def run(self) -> None:
+        gevent.spawn(_beat, self._collector)
         sweeper = gevent.spawn(self._cache.sweep)
         self._reader.join()
         if not has_reader(sys.stdout.fileno(), poll=get_original("select", "poll")):
@@ -107,7 +104,6 @@ class _Stream:
         self._pool.join()
         sweeper.kill()
         self._cache.close(ORPHAN_SECONDS if self._is_unread else END_SECONDS)
-        return 0
 
     def stop(self) -> None:
         """Give up the tasks under way; the session cache deletes their shells. The reader ends first: it may

@@ -49,7 +49,10 @@ def resident() -> Command:
 
 def source_of(tail: str) -> str:
     """The whole script."""
-    queries = ",".join(f"('{query.name}','{query.wql}','{','.join(query.properties)}')" for query in QUERIES)
+    queries = ",".join(
+        f"('{query.name}','{query.wql}','{','.join(query.properties)}','{query.fallback_wql}')"
+        for query in QUERIES
+    )
     collect = (Path(__file__).parent / "collect.ps1").read_text(encoding="ascii")
     return f"$queries=@({queries})\n{collect}{tail}"
 

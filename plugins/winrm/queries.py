@@ -14,18 +14,28 @@ class Query:
     class_name: str
     properties: tuple[str, ...]
     where: str = ""
+    fallback_class: str = ""  # with the same properties, for hosts that have no rows of the class
 
     @property
     def wql(self) -> str:
+        return self._select(self.class_name)
+
+    @property
+    def fallback_wql(self) -> str:
+        """Return the query of the other class, or "" where there is none."""
+        return self._select(self.fallback_class) if self.fallback_class else ""
+
+    def _select(self, class_name: str) -> str:
         condition = f" WHERE {self.where}" if self.where else ""
-        return f"SELECT {','.join(self.properties)} FROM {self.class_name}{condition}"  # noqa: S608 (constants)
+        return f"SELECT {','.join(self.properties)} FROM {class_name}{condition}"  # noqa: S608 (constants)
 
 
-# Not PerfOS_Processor, which ends at 64 processors.
+# PerfOS_Processor ends at 64 processors.
 PROCESSORS = Query(
     "processors",
     "Win32_PerfRawData_Counters_ProcessorInformation",
-    ("Name", "PercentProcessorTime", "Timestamp_Sys100NS"),
+    ("Name", "PercentProcessorTime", "Timestamp_Sys100NS", "Timestamp_PerfTime", "Frequency_PerfTime"),
+    fallback_class="Win32_PerfRawData_PerfOS_Processor",
 )
 INTERFACES = Query(
     "interfaces",
@@ -54,7 +64,15 @@ SYSTEM = Query(
 )
 DISKS = Query("disks", "Win32_LogicalDisk", ("DeviceID", "Size", "FreeSpace"), "DriveType=3")
 
-QUERIES = (PROCESSORS, INTERFACES, SYSTEM, DISKS)
-RATES = (PROCESSORS, INTERFACES)  # which need a second reading
+# What is mounted in folders; an account without administrator's rights may see none.
+VOLUMES = Query(
+    "volumes",
+    "Win32_Volume",
+    ("Name", "DriveLetter", "Capacity", "FreeSpace"),
+    "DriveType=3 AND DriveLetter IS NULL",
+)
+# CSName and Name, of NetBIOS, end after 15 letters.
+COMPUTER = Query("computer", "Win32_ComputerSystem", ("DNSHostName", "Name"))
 
-HOSTNAME = Query("hostname", "Win32_OperatingSystem", ("CSName",))
+QUERIES = (PROCESSORS, INTERFACES, SYSTEM, DISKS, VOLUMES, COMPUTER)
+RATES = (PROCESSORS, INTERFACES)  # which need a second reading

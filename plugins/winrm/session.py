@@ -23,7 +23,6 @@ from plugins.winrm import wsman
 from plugins.winrm.connection import prepare, protocol
 from plugins.winrm.errors import PIPE_CLOSED, SHELL_GONE, ScriptError, fault_codes, is_refused_login
 from plugins.winrm.powershell import Command, words
-from plugins.winrm.queries import Query
 
 CONNECT_SECONDS = 5.0
 # A leaked shell dies after this: thirty of them lock an account out of its host.
@@ -69,6 +68,7 @@ class HostSession:
         self.resident_id: str | None = None
         self.questions = 0
         self._unread = b""  # of the resident process
+        self.fallbacks: set[str] = set()  # names of queries whose first class this host does not have
 
     def run(self, command: Command) -> Output:
         """A process of its own in the kept shell: Command, Receive, Signal."""
@@ -78,9 +78,9 @@ class HostSession:
         """A line from the resident process, which is started if it is not there: Send, Receive."""
         return self._attempt(lambda: self._ask_once(command))
 
-    def select(self, query: Query) -> list[dict[str, Any]]:
+    def select(self, wql: str) -> list[dict[str, Any]]:
         """The rows of a query, without a shell or a process on the host: Enumerate, Pull until the end."""
-        return self._attempt(lambda: self._select_once(query))
+        return self._attempt(lambda: self._select_once(wql))
 
     def recycle(self) -> None:
         """Has the next poll begin with a new shell: before what is kept on the host grows, or its quota
@@ -180,9 +180,9 @@ class HostSession:
                     f"the script ended with exit code {received.exit_code}: {words(stderr or self._unread)}"
                 )
 
-    def _select_once(self, query: Query) -> list[dict[str, Any]]:
+    def _select_once(self, wql: str) -> list[dict[str, Any]]:
         seconds = self.operation_seconds
-        reply = self._send(wsman.enumerate_wql(self.endpoint, query.wql, timeout_seconds=seconds))
+        reply = self._send(wsman.enumerate_wql(self.endpoint, wql, timeout_seconds=seconds))
         page, size = wsman.page_of(reply), len(reply)
         rows = page.rows
         while len(rows) <= MAX_ROWS and size <= MAX_OUTPUT_BYTES:

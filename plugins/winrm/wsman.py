@@ -6,6 +6,8 @@ them as text halves what a round trip costs.
 """
 
 import base64
+import codecs
+import re
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -26,6 +28,18 @@ WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 TERMINATE = f"{SHELL}/signal/terminate"
 DONE = f"{SHELL}/CommandState/Done"
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+
+UTF16 = {
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    b"<\0": "utf-16-le",
+    b"\0<": "utf-16-be",
+}
+DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+# What XML 1.0 does not allow (section 2.2), as it is and by number.
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+REFERENCE = re.compile(r"&#(x[0-9a-fA-F]{1,8}|[0-9]{1,10});")
+MAY_BE_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x80-\xff]|&#")
 
 MAX_ENVELOPE_BYTES = 153_600
 MAX_ELEMENTS = 32_000
@@ -219,6 +233,29 @@ def messages_of(fault: str) -> Iterator[str]:
             text = " ".join((element.text or "").split())
             if text:
                 yield text
+
+
+def xml_repaired(reply: bytes) -> bytes:
+    """Return a reply as UTF-8, with what XML does not allow replaced by U+FFFD.
+
+    Hosts may answer in UTF-16, and put into a property whatever a driver or person wrote there: a control
+    character in one name would cost the whole reply.
+    """
+    encoding = UTF16.get(reply[:2])
+    if encoding is None and MAY_BE_FORBIDDEN.search(reply) is None:
+        return reply
+    text = reply.decode(encoding or "utf-8-sig", errors="replace")
+    if encoding is not None:
+        text = DECLARATION.sub("", text)
+    text = FORBIDDEN.sub("\ufffd", text)
+    return REFERENCE.sub(_allowed_reference, text).encode("utf-8", errors="replace")
+
+
+def _allowed_reference(reference: re.Match[str]) -> str:
+    digits = reference[1]
+    number = int(digits[1:], 16) if digits.startswith("x") else int(digits)
+    is_allowed = number <= 0x10FFFF and not FORBIDDEN.match(chr(number))
+    return reference[0] if is_allowed else "\ufffd"
 
 
 def _body(reply: bytes) -> ET.Element:

@@ -15,7 +15,7 @@ from plugins.winrm.simulator.machine import Machine
 MAX_SHELLS_PER_USER = 30  # Windows Server 2012 and newer
 MAX_OPERATIONS_PER_SHELL = 1_500
 SLOW_SECONDS = 10.0
-QUERY = re.compile(r"\('(\w+)','(SELECT [^']+)','[^']+'\)")
+QUERY = re.compile(r"\('(\w+)','(SELECT [^']+)','[^']+','[^']*'\)")
 NOISE = (
     b'#< CLIXML\r\n<Objs Version="1.1.0.1" xmlns="http://schemas.microsoft.com/powershell/2004/04">'
     b'<Obj S="progress" RefId="0"><MS><PR N="Record"><AV>Preparing modules.</AV></PR></MS></Obj>'

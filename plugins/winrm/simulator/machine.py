@@ -54,15 +54,21 @@ class Machine:
             "Win32_PerfRawData_Tcpip_NetworkInterface": self._interfaces,
             "Win32_OperatingSystem": self._system,
             "Win32_LogicalDisk": self._disks,
+            "Win32_Volume": self._volumes,
+            "Win32_ComputerSystem": self._computer,
         }
         return makers[class_name](now) if class_name in makers else None
 
     def _processors(self, now: float) -> list[Row]:
         idle = {f"0,{core}": seconds for core, seconds in enumerate(self._idle)}
         idle["0,_Total"] = idle["_Total"] = sum(self._idle) / CORES
-        stamp = int(now * 1e7)
+        times = {
+            "Timestamp_Sys100NS": int(now * 1e7),
+            "Timestamp_PerfTime": int(now * PERFORMANCE_FREQUENCY),
+            "Frequency_PerfTime": PERFORMANCE_FREQUENCY,
+        }
         return [
-            {"Name": name, "PercentProcessorTime": int(seconds * 1e7), "Timestamp_Sys100NS": stamp}
+            {"Name": name, "PercentProcessorTime": int(seconds * 1e7), **times}
             for name, seconds in idle.items()
         ]
 
@@ -116,6 +122,22 @@ class Machine:
             {"DeviceID": "E:", "DriveType": 3, "Size": None, "FreeSpace": None},  # locked by BitLocker
         ]
 
+    def _volumes(self, now: float) -> list[Row]:
+        size = 64 * GIB
+        return [
+            {"Name": "C:\\", "DriveLetter": "C:", "DriveType": 3, "Capacity": size, "FreeSpace": size // 2},
+            {
+                "Name": "\\\\?\\Volume{4c1b02c1-d990-11dc-99ae-806e6f6e6963}\\",  # mounted nowhere
+                "DriveLetter": None,
+                "DriveType": 3,
+                "Capacity": size // 100,
+                "FreeSpace": 0,
+            },
+        ]
+
+    def _computer(self, now: float) -> list[Row]:
+        return [{"Name": self.hostname.upper()[:15], "DNSHostName": self.hostname}]
+
     def _load(self, now: float, core: int) -> float:
         return self._wave(now, period=300 + 40 * core, salt=core)
 
@@ -130,11 +152,12 @@ class Machine:
 
 
 def _fits(row: Row, condition: str | None) -> bool:
-    """Conditions of the form `name=number`, all that our queries have."""
-    if not condition:
-        return True
-    name, _, value = condition.partition("=")
-    return str(row.get(name.strip())) == value.strip()
+    """Conditions of the forms `name=number` and `name IS NULL`, joined by AND: all that our queries have."""
+    for part in condition.split(" AND ") if condition else ():
+        name, _, value = part.removesuffix(" IS NULL").partition("=")
+        if str(row.get(name.strip())) != (value.strip() or "None"):
+            return False
+    return True
 
 
 def _moment(seconds: float) -> str:

@@ -29,9 +29,9 @@ def busy():
 def waiting():
     for _ in range(40): gevent.sleep(0.1)
 
-BusyGuard(busy_seconds=1.0).start()
-print("ready", flush=True)
-gevent.joinall([gevent.spawn(run, name, function) for name, function in FUNCTIONS])
+with BusyGuard(busy_seconds=1.0):
+    print("ready", flush=True)
+    gevent.joinall([gevent.spawn(run, name, function) for name, function in FUNCTIONS])
 print(json.dumps(ended))
 """
 

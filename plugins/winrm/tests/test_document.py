@@ -73,21 +73,123 @@ def test_without_an_earlier_reading_there_are_no_rates() -> None:
     assert document_of(now, Counters(), counters_of(now)) == {}
 
 
+def test_a_clock_that_was_set_is_no_load() -> None:
+    def rows(idle: int, wall: int, ticks: int) -> Rows:
+        row = {**processors(idle, wall).of("processors")[0]}
+        return Rows({"processors": [{**row, "Timestamp_PerfTime": ticks, "Frequency_PerfTime": 10}]})
+
+    hour = 36_000_000_000
+    assert after(rows(0, 0, 0), rows(540_000_000, hour, 600))["cpu"] == {"total": 10.0}
+
+
+@pytest.mark.parametrize("name", ["Processor", "0,1,2", "0x1", "", "Core 1", "1_0", "²"])
+def test_an_instance_of_another_form_costs_only_itself(name: str) -> None:
+    def rows(idle: int, stamp: int) -> Rows:
+        return Rows(
+            {
+                "processors": [
+                    *processors(idle, stamp).of("processors"),
+                    *processors(idle, stamp, "0,0").of("processors"),
+                    *processors(idle, stamp, name).of("processors"),
+                ]
+            }
+        )
+
+    assert after(rows(0, 0), rows(5_000_000, 10_000_000))["cpu"] == {"total": 50.0, "0": 50.0}
+
+
+def test_the_older_class_numbers_its_instances() -> None:
+    def rows(idle: int, stamp: int) -> Rows:
+        names = ("0", "1", "10", "2", "_Total")
+        return Rows(
+            {"processors": [row for name in names for row in processors(idle, stamp, name).of("processors")]}
+        )
+
+    assert set(after(rows(0, 0), rows(5_000_000, 10_000_000))["cpu"]) == {"total", "0", "1", "2", "3"}
+
+
+@pytest.mark.parametrize("name", ["PercentProcessorTime", "Timestamp_Sys100NS"])
+def test_a_counter_that_is_null_is_not_zero(name: str) -> None:
+    before, now = processors(0, 0), processors(5_000_000, 10_000_000)
+    unknown = Rows({"processors": [{**before.of("processors")[0], name: None}]})
+    assert "cpu" not in after(unknown, now)
+    assert "cpu" not in after(before, unknown)
+
+
+def test_what_a_host_does_not_know_is_left_out() -> None:
+    rows = Rows(
+        {
+            "system": [{"CSName": "A", "TotalVisibleMemorySize": 100, "FreePhysicalMemory": None}],
+            "disks": [
+                {"DeviceID": "C:", "Size": 100, "FreeSpace": None},
+                {"DeviceID": "D:", "Size": 200, "FreeSpace": 0},
+            ],
+        }
+    )
+    found = document_of(rows, None, Counters())
+    assert "memory" not in found
+    assert found["disk"] == {"total": {"size": 200, "free": 0}, "drives": {"D:": {"total": 200, "free": 0}}}
+    assert found["system"] == {"hostname": "A", "os": ""}
+
+
+def test_volumes_in_folders_are_drives() -> None:
+    volumes: list[dict[str, Any]] = [
+        {"Name": "C:\\", "DriveLetter": "C:", "Capacity": 100, "FreeSpace": 5},
+        {"Name": "C:\\SQL\\", "DriveLetter": None, "Capacity": 900, "FreeSpace": 1},
+        {"Name": "\\\\?\\Volume{1}\\", "DriveLetter": None, "Capacity": 50, "FreeSpace": 1},
+    ]
+    letters: list[dict[str, Any]] = [{"DeviceID": "C:", "Size": 100, "FreeSpace": 5}]
+    rows = Rows({"disks": letters, "volumes": volumes})
+    assert set(document_of(rows, None, Counters())["disk"]["drives"]) == {"C:", "C:\\SQL\\"}
+
+
+@pytest.mark.parametrize(
+    ("computer", "expected"),
+    [
+        ({"DNSHostName": "branch-office-server-7", "Name": "BRANCH-OFFICE-S"}, "branch-office-server-7"),
+        ({"DNSHostName": None, "Name": "BRANCH-OFFICE-S"}, "BRANCH-OFFICE-S"),
+        ({}, "CS"),
+    ],
+)
+def test_the_whole_name_of_a_host(computer: dict[str, Any], expected: str) -> None:
+    rows = Rows({"computer": [computer], "system": [{"CSName": "CS"}]})
+    assert document_of(rows, None, Counters())["system"]["hostname"] == expected
+
+
+REPLY = (
+    HEAD + "<n:PullResponse><w:Items><w:XmlFragment><Name>{}</Name></w:XmlFragment></w:Items>"
+    "<w:EndOfSequence/></n:PullResponse>" + TAIL
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (REPLY.format("a").encode(), "a"),
+        (REPLY.format("a\x01b").encode(), "a\ufffdb"),
+        (REPLY.format("a&#x1;b&#65;&#xD800;&#x110000;").encode(), "a\ufffdbA\ufffd\ufffd"),
+        (REPLY.format("Zwölf").encode("latin-1"), "Zw\ufffdlf"),
+        (REPLY.format("Zwölf\uffff").encode(), "Zwölf\ufffd"),
+        (b"\xef\xbb\xbf" + REPLY.format("ö").encode(), "ö"),
+        (REPLY.format("ö").encode("utf-16"), "ö"),
+        (('<?xml version="1.0" encoding="utf-16"?>' + REPLY.format("ö")).encode("utf-16-le"), "ö"),
+        (REPLY.format("ö\x02").encode("utf-16-be"), "ö\ufffd"),
+    ],
+)
+def test_replies_in_any_encoding_and_with_any_character(raw: bytes, name: str) -> None:
+    assert wsman.page_of(wsman.xml_repaired(raw)).rows == [{"Name": name}]
+
+
 def test_interfaces_by_the_hosts_own_clock() -> None:
     network = after(interface(0, 0), interface(5_000, 2_000))["network"]
     assert network["interfaces"]["Ethernet"] == {"rx": 2_500, "tx": 0}
-
-
-def test_a_32_bit_counter_that_wrapped() -> None:
-    network = after(interface(2**32 - 1_000, 0), interface(1_000, 1_000))["network"]
-    assert network["total"]["rx"] == 2_000
 
 
 @pytest.mark.parametrize(
     ("before", "now"),
     [
         (interface(2**40, 0), interface(1_000, 1_000)),  # 64 bits never wrap: it was reset
-        (interface(1_000_000_000, 0), interface(0, 1_000)),  # more than the card could carry since
+        (interface(2**32 - 1_000, 0), interface(1_000, 1_000)),  # a card that began again, whatever its speed
         (interface(0, 1_000), interface(10, 1_000)),  # no time has passed
         (interface(0, 2_000), interface(10, 1_000)),  # the host was started again
     ],
@@ -168,7 +270,7 @@ def test_a_fault_tells_its_innermost_reason() -> None:
 def test_the_script_fits_cmds_line_and_asks_what_cim_asks() -> None:
     for executable, arguments in (powershell.once(), powershell.twice(), powershell.resident()):
         assert len(" ".join((executable, *arguments))) < powershell.MAX_COMMAND_LINE
-    assert len(QUERIES) == 4
+    assert len(QUERIES) == 6
 
 
 @pytest.mark.parametrize("tail", [powershell.ONCE, powershell.TWICE, powershell.RESIDENT])

@@ -188,9 +188,11 @@ def raw_host(number: int, reply: Callable[[], Iterator[bytes]]) -> Iterator[None
     with socket.create_server((address(number), PORT)) as server:
         accepting = threading.Thread(target=accept)
         accepting.start()
-        yield
-        server.shutdown(socket.SHUT_RDWR)
-        accepting.join()
+        try:
+            yield
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            accepting.join()
 
 
 @pytest.mark.parametrize("kind", REPLIES)

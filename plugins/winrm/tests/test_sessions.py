@@ -18,7 +18,7 @@ from polling.stream import StreamRunner
 
 pytestmark = pytest.mark.slow
 # (round trips, PowerShells started) of a poll in steady state
-COSTS = {"powershell": (2, 0), "powershell_process": (3, 1), "cim": (7, 0)}
+COSTS = {"powershell": (2, 0), "powershell_process": (3, 1), "cim": (9, 0)}
 
 
 @pytest.mark.parametrize("way", COSTS)
