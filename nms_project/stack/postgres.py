@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 
 from nms_project.stack.errors import StackError
+from nms_project.stack.signals import ending_with_parent
 
 SYSTEM_USER = "nms-postgres"  # PostgreSQL refuses to run as root
 DATABASE = "nms"
@@ -124,7 +125,15 @@ class EmbeddedPostgres:
 
     def _launch(self) -> None:
         options = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
-        command = [self._binary("postgres"), "-D", str(self.data), "-k", str(self.socket_dir), *options]
+        command = [
+            *ending_with_parent("INT"),
+            self._binary("postgres"),
+            "-D",
+            str(self.data),
+            "-k",
+            str(self.socket_dir),
+            *options,
+        ]
         with (self.home / "postgres.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command,

@@ -2,72 +2,51 @@
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
 from django.conf import settings
-from honcho import manager as honcho_manager
 from honcho.environ import parse_procfile
-from honcho.manager import Manager
-from honcho.printer import Printer
 
 from nms_project import state
+from nms_project.queues import poll_queue
 from nms_project.stack.errors import StackError
 from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.redis import EmbeddedRedis
+from nms_project.stack.supervisor import Server
 
-# Honcho has no parameter for how long it waits before it kills; workers need up to six seconds to end in
-# peace.
-honcho_manager.KILL_WAIT = 8
-
-
-class _Manager(Manager):  # type: ignore[misc]  # honcho has no types
-    """Honcho's, but for a signal that comes while processes are being started: it is obeyed when all have
-    their ids.
-    """
-
-    _is_deferred = False
-
-    def terminate(self) -> None:
-        if super()._all_started():
-            super().terminate()
-        else:
-            self._is_deferred = True
-
-    def _all_started(self) -> bool:
-        are_started = bool(super()._all_started())
-        if are_started and self._is_deferred:
-            self._is_deferred = False
-            super().terminate()
-        return are_started
+POLL_PROCESS = "poll_"  # of the Procfile, which has one for each shard of the default
 
 
 @contextmanager
-def servers() -> Iterator[dict[str, str]]:
-    """The servers that are not given, started; yields the environment of the processes to come, which find
-    them by the file of endpoints.
+def servers() -> Iterator[dict[str, Server]]:
+    """Start the servers that are not given; yield them by name. Other processes find them by the file of
+    endpoints.
     """
     state_dir: Path = settings.NMS_STATE_DIR
     with ExitStack() as stack:
         stack.enter_context(_sole_owner(state_dir))
-        embedded = {}
+        embedded: dict[str, str] = {}
+        started: dict[str, Server] = {}
         if settings.NMS_EMBEDDED_POSTGRES:
             postgres = EmbeddedPostgres(state_dir)
             stack.callback(postgres.stop)
             postgres.start()
             embedded["database_url"] = postgres.url
+            started["PostgreSQL"] = postgres
         if settings.NMS_EMBEDDED_REDIS:
             redis = EmbeddedRedis(state_dir)
             stack.callback(redis.stop)
             redis.start()
             embedded["redis_url"] = redis.url
+            started["Redis"] = redis
         # Other commands (a shell, a worker in another terminal) find the embedded servers by this file.
         state.endpoints_write(state_dir, embedded)
-        yield dict(os.environ)
+        yield started
 
 
 @contextmanager
@@ -99,19 +78,35 @@ def manage(*arguments: str, environment: dict[str, str]) -> None:
         raise StackError(f"manage.py {arguments[0]} failed.")
 
 
-def process_manager(environment: dict[str, str], output: IO[str], names: Sequence[str] = ()) -> Manager:
-    """The Procfile's processes, ready to loop(); SIGINT and SIGTERM end them all, and so does the end of
-    any.
-    """
-    procfile = parse_procfile((settings.BASE_DIR / "Procfile").read_text(encoding="utf-8"))
+def process_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the Procfile's processes: their `python` is this one."""
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    manager = _Manager(Printer(output=output))
-    for name, command in procfile.processes.items():
-        if not names or name in names:
-            manager.add_process(
-                name,
-                f"exec {command}",
-                env={**environment, "PATH": binaries, "PYTHONUNBUFFERED": "1"},
-                cwd=str(settings.BASE_DIR),
-            )
-    return manager
+    return {**environment, "PATH": binaries, "PYTHONUNBUFFERED": "1"}
+
+
+def process_commands() -> dict[str, str]:
+    """Return the Procfile's command lines by name, with a poll worker for each shard."""
+    procfile = parse_procfile((settings.BASE_DIR / "Procfile").read_text(encoding="utf-8"))
+    commands: dict[str, str] = {
+        name: command for name, command in procfile.processes.items() if not name.startswith(POLL_PROCESS)
+    }
+    for shard in range(settings.NMS_POLL_SHARDS):
+        commands[f"{POLL_PROCESS}{shard}"] = f"python manage.py worker {poll_queue(shard)}"
+    return commands
+
+
+def check_port() -> None:
+    """Raise StackError where the web server could not listen, before anything is started."""
+    host, port = settings.NMS_BIND, settings.NMS_PORT
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gunicorn does
+            probe.bind(address)
+    except OSError as error:
+        raise StackError(
+            f"The web server cannot listen on {host}, port {port} ({error.strerror}). "
+            "Stop what uses it, or set PORT or BIND to something else."
+        ) from None

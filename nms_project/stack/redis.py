@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from nms_project.stack.errors import StackError
+from nms_project.stack.signals import ending_with_parent
 
 MAX_SOCKET_PATH = 107
 START_SECONDS = 20
@@ -42,7 +43,16 @@ class EmbeddedRedis:
         if self._answers():
             return
         self.socket.unlink(missing_ok=True)
-        command = [_binary(), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
+        command = [
+            *ending_with_parent("TERM"),
+            _binary(),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--unixsocketperm",
+            "700",
+        ]
         command += ["--dir", str(self.data), "--appendonly", "yes", "--save", "", "--databases", "64"]
         command += ["--maxmemory-policy", "noeviction", "--daemonize", "no"]
         log_path = self.data / "redis.log"

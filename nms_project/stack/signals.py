@@ -1,6 +1,9 @@
-"""Signals that end a command in peace: each becomes KeyboardInterrupt, so that every `finally` runs."""
+"""Signals that end a command in peace: each becomes KeyboardInterrupt, so that every `finally` runs; and the
+one that a process gets when its parent has ended.
+"""
 
 import os
+import shutil
 import signal
 import threading
 from types import FrameType
@@ -26,3 +29,13 @@ def end_on_eof() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="stdin-watch", daemon=True).start()
+
+
+def ending_with_parent(name: str) -> list[str]:
+    """Return what to put before a command that gets the signal when its parent ends: setpriv(1).
+
+    The parent is the thread that starts it, so that must be one that lives as long as its process. Without
+    setpriv the list is empty.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", name, "--"] if setpriv else []

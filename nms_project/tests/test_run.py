@@ -3,8 +3,11 @@
 import os
 import shutil
 import signal
+import socket
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from nms_project.demo.client import Client
 from nms_project.stack import postgres
 from nms_project.stack.live import free_port, kill_session, wait_until
 from nms_project.stack.postgres import EmbeddedPostgres
+from nms_project.stack.processes import process_commands
 from nms_project.stack.redis import EmbeddedRedis
 from nms_project.tests.newcomer import processes_below, start
 
@@ -50,6 +54,75 @@ def test_starts_ends_and_finds_its_data_again(state_dir: Path) -> None:
         assert processes_below(state_dir) == []
     finally:
         kill_session(process)
+
+
+def test_what_dies_is_started_again_and_nothing_outlives_a_killed_run(state_dir: Path) -> None:
+    port = free_port()
+    client = Client(f"http://127.0.0.1:{port}")
+    process = start(state_dir, port)
+    try:
+        wait_until(client.is_up, 90)
+        log = state_dir / "run.log"
+        for name in ("web", "PostgreSQL", "Redis", "store"):
+            _kill(state_dir, name)
+            wait_until(partial(_says, log, f"{name} ended with exit code -9"), 10)
+            wait_until(client.is_up, 60)
+        wait_until(partial(_says, log, "store started", times=2), 30)
+        assert process.poll() is None
+
+        process.kill()
+        process.wait()
+        wait_until(lambda: processes_below(state_dir) == [], 30)
+        process = start(state_dir, port)
+        wait_until(client.is_up, 90)
+        process.terminate()
+        process.wait(20)
+        assert processes_below(state_dir) == []
+    finally:
+        kill_session(process)
+
+
+def _says(log: Path, text: str, *, times: int = 1) -> bool:
+    return log.read_text().count(text) >= times
+
+
+def _kill(state_dir: Path, name: str) -> None:
+    words = {
+        "web": "manage.py web",
+        "PostgreSQL": "bin/postgres -D",
+        "Redis": "redis-server",
+        "store": "worker store",
+    }
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            is_ours = str(state_dir) in command or str(state_dir).encode() in (path / "environ").read_bytes()
+        except OSError:
+            continue
+        if is_ours and words[name] in command:
+            os.kill(int(path.name), signal.SIGKILL)
+            return
+    raise AssertionError(f"{name} does not run")
+
+
+def test_a_port_that_is_taken_stops_the_start_at_once(state_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start(state_dir, port)
+        assert process.wait(20) == 1
+    text = (state_dir / "run.log").read_text()
+    assert f"cannot listen on 127.0.0.1, port {port}" in text
+    assert "PORT" in text
+    assert "First administrator" not in text
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_there_is_a_poll_worker_for_each_shard(settings: Any, shards: int) -> None:
+    settings.NMS_POLL_SHARDS = shards
+    commands = process_commands()
+    workers = [command for name, command in commands.items() if name.startswith("poll_")]
+    assert workers == [f"python manage.py worker poll.{shard}" for shard in range(shards)]
+    assert {"web", "beat", "control", "ping", "store", "discovery"} <= commands.keys()
 
 
 def test_a_bad_setting_stops_the_start_in_words(state_dir: Path) -> None:

@@ -1,5 +1,6 @@
 """Runs everything in one terminal, with embedded servers where none are given."""
 
+import os
 import sys
 from typing import Any
 
@@ -7,13 +8,21 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from nms_project.stack.errors import StackError
-from nms_project.stack.processes import manage, process_manager, servers
+from nms_project.stack.processes import (
+    check_port,
+    manage,
+    process_commands,
+    process_environment,
+    servers,
+)
 from nms_project.stack.signals import end_on_eof, end_on_signals
+from nms_project.stack.supervisor import Supervisor
 
 
 class Command(BaseCommand):
     help = (
-        "Starts PostgreSQL and Redis where none are given, then web, beat and the workers. Ctrl-C stops all."
+        "Starts PostgreSQL and Redis where none are given, then web, beat and the workers, and starts again "
+        "what ends. Ctrl-C stops all."
     )
     requires_system_checks = ()
 
@@ -25,17 +34,20 @@ class Command(BaseCommand):
         if options["until_eof"]:
             end_on_eof()
         try:
-            with servers() as environment:
+            check_port()
+            with servers() as started:
+                environment = dict(os.environ)
                 manage("prepare", environment=environment)
-                environment.pop("DJANGO_SUPERUSER_PASSWORD", None)  # nobody else's
-                manager = process_manager(environment, sys.stdout)
+                environment.pop("DJANGO_SUPERUSER_PASSWORD", None)  # no other process needs it
+                supervisor = Supervisor(sys.stdout, servers=started)
+                for name, command in process_commands().items():
+                    supervisor.add(name, command)
                 self.stdout.write(
                     f"http://{settings.NMS_BIND}:{settings.NMS_PORT}/  (Ctrl-C stops everything)"
                 )
-                manager.loop()
+                code = supervisor.run(process_environment(environment), settings.BASE_DIR)
         except StackError as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:  # before the processes were started
             return
-        if manager.returncode:
-            sys.exit(manager.returncode)
+        sys.exit(code)

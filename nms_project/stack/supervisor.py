@@ -1,0 +1,182 @@
+"""Run processes side by side, print their output, and start again what ends.
+
+The processes end with the supervisor, also when it is killed: each gets a signal from the kernel then.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import IO, Protocol
+
+from honcho.colour import get_colours
+from honcho.printer import Message, Printer
+
+from nms_project.stack.errors import StackError
+from nms_project.stack.signals import ending_with_parent
+
+RESTART_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # after the first, second, … end in a row
+HEALTHY_SECONDS = 60.0  # a process that ran for so long ended for a new reason
+STOP_SECONDS = 8.0  # workers need up to six to finish or put back their messages
+CHECK_SECONDS = 0.1
+OWN_NAME = "run"
+
+
+class Server(Protocol):
+    """An embedded server; `process` is None where it was started by an earlier run."""
+
+    process: "subprocess.Popen[bytes] | None"
+
+    def start(self) -> None:
+        """Return once it answers. Raise StackError."""
+        ...
+
+
+@dataclass(slots=True)
+class _Retry:
+    """When something that ended is started again."""
+
+    ends_in_a_row: int = 0
+    due_at: float = 0.0
+
+    def note_end(self, ran_for_seconds: float) -> float:
+        """Return how long to wait."""
+        self.ends_in_a_row = 0 if ran_for_seconds >= HEALTHY_SECONDS else self.ends_in_a_row
+        pause = RESTART_SECONDS[min(self.ends_in_a_row, len(RESTART_SECONDS) - 1)]
+        self.ends_in_a_row += 1
+        self.due_at = time.monotonic() + pause
+        return pause
+
+
+class _Child:
+    def __init__(self, name: str, command: str, colour: str) -> None:
+        self.name = name
+        self.command = command
+        self.colour = colour
+        self.popen: subprocess.Popen[bytes] | None = None
+        self.started_at = 0.0
+        self.retry = _Retry()
+
+
+class Supervisor:
+    """`servers` are started already; one that ends is started again, as the processes are."""
+
+    def __init__(self, output: IO[str], *, servers: Mapping[str, Server] | None = None) -> None:
+        self._printer = Printer(output=output, width=len(OWN_NAME))
+        self._printing = threading.Lock()
+        self._colours = get_colours()
+        self._servers = dict(servers or {})
+        self._server_retries = {name: _Retry() for name in self._servers}
+        self._server_started_at = dict.fromkeys(self._servers, time.monotonic())
+        self._children: list[_Child] = []
+        self._signal = 0
+
+    def add(self, name: str, command: str) -> None:
+        """`command` is a shell's command line."""
+        self._children.append(_Child(name, command, next(self._colours)))
+        self._printer.width = max(self._printer.width, len(name))
+
+    def run(self, environment: Mapping[str, str], cwd: Path) -> int:
+        """Return 128 and the number of the signal that ended it, once every process has ended."""
+        handlers = {
+            number: signal.signal(number, self._note_signal)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            while not self._signal:
+                self._restart_servers()
+                for child in self._children:
+                    self._supervise(child, environment, cwd)
+                time.sleep(CHECK_SECONDS)
+        finally:
+            self._stop()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return 128 + self._signal
+
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signal = self._signal or number
+
+    def _supervise(self, child: _Child, environment: Mapping[str, str], cwd: Path) -> None:
+        now = time.monotonic()
+        if child.popen is None:
+            if now >= child.retry.due_at:
+                self._start(child, environment, cwd)
+        elif _has_ended(child.popen):
+            code = _reap(child.popen)
+            child.popen = None
+            pause = child.retry.note_end(now - child.started_at)
+            self._say(f"{child.name} ended with exit code {code}; it is started again in {pause:g} s")
+
+    def _start(self, child: _Child, environment: Mapping[str, str], cwd: Path) -> None:
+        child.started_at = time.monotonic()
+        child.popen = subprocess.Popen(
+            [*ending_with_parent("TERM"), "/bin/sh", "-c", f"exec {child.command}"],
+            env=dict(environment),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal is for us
+        )
+        threading.Thread(target=self._print_output, args=(child, child.popen), daemon=True).start()
+        self._say(f"{child.name} started (process {child.popen.pid})")
+
+    def _restart_servers(self) -> None:
+        for name, server in self._servers.items():
+            retry, now = self._server_retries[name], time.monotonic()
+            if server.process is None or server.process.poll() is None or now < retry.due_at:
+                continue
+            pause = retry.note_end(now - self._server_started_at[name])
+            self._say(f"{name} ended with exit code {server.process.returncode}; it is started again")
+            try:
+                server.start()
+            except StackError as error:
+                self._say(f"{error} It is tried again in {pause:g} s")
+            self._server_started_at[name] = time.monotonic()
+
+    def _stop(self) -> None:
+        """SIGTERM to all, SIGKILL to what is left after STOP_SECONDS."""
+        running = [child.popen for child in self._children if child.popen is not None]
+        for popen in running:
+            popen.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while running and time.monotonic() < deadline:
+            running = [popen for popen in running if not _has_ended(popen)]
+            time.sleep(CHECK_SECONDS)
+        for child in self._children:
+            if child.popen is not None:
+                _reap(child.popen)
+
+    def _print_output(self, child: _Child, popen: "subprocess.Popen[bytes]") -> None:
+        assert popen.stdout  # noqa: S101 (started with a pipe)
+        with popen.stdout as stdout:
+            for line in stdout:
+                self._write(child.name, line.decode(errors="replace"), child.colour)
+
+    def _say(self, text: str) -> None:
+        self._write(OWN_NAME, text, None)
+
+    def _write(self, name: str, text: str, colour: str | None) -> None:
+        message = Message(type="line", data=text, time=datetime.now(), name=name, colour=colour)  # noqa: DTZ005 (for people at this machine)
+        with self._printing, suppress(OSError):  # the terminal may be gone
+            self._printer.write(message)
+
+
+def _has_ended(popen: "subprocess.Popen[bytes]") -> bool:
+    """Without reaping it: its id, which is its group's too, stays taken until the group is ended."""
+    return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _reap(popen: "subprocess.Popen[bytes]") -> int:
+    """End what a process left behind in its group, and itself; return its exit code."""
+    with suppress(ProcessLookupError):
+        os.killpg(popen.pid, signal.SIGKILL)
+    return popen.wait()
