@@ -7,10 +7,12 @@ import structlog
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, task_prerun
 
+from nms_project import broker
 from nms_project.heartbeat import Heart
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nms_project.settings")
 
+broker.register()
 app = Celery("nms")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -52,9 +52,6 @@ def message_unpark(parked: ParkedMessage) -> None:
     parked.delete()
 
 
-def message_park(task_id: str, body: Any) -> None:
+def message_park(task_id: str, body: Any, *, reason: str) -> None:
     ParkedMessage.objects.get_or_create(task_id=task_id, defaults={"body": body})
-    logger.error(
-        "a store message has killed its worker %d times and is parked: see Parked messages in the admin",
-        MAX_KILLS,
-    )
+    logger.error("a store message is parked, %s: see Parked messages in the admin", reason)

@@ -82,9 +82,13 @@ def try_credential_task(trial_id: str, profile_id: int, target: str, port: int) 
 def store_task(self: Any, messages: Sequence[list[Any]]) -> None:
     """Acknowledges only what is committed or parked: any exception puts the message back."""
     with message_kept_on(Exception), kills_counted(self.request.id) as kills:
-        reports = [Report.from_message(fields) for fields in messages]
         if kills >= MAX_KILLS:
-            message_park(self.request.id, messages)
+            message_park(self.request.id, messages, reason=f"it has killed its worker {MAX_KILLS} times")
+            return
+        try:
+            reports = [Report.from_message(fields) for fields in messages]
+        except (TypeError, ValueError, LookupError) as error:  # tried again it would be no better
+            message_park(self.request.id, messages, reason=f"it cannot be read: {error!r}")
             return
         started = time.monotonic()
         reports_store(reports)

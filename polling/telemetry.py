@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from devices.models import Device
+from nms_project.broker import COUNTER as DROPPED_COUNTER
 from nms_project.queues import queue_names
 from nms_project.telemetry import count, counters
 from polling.backlog import queue_lengths
@@ -108,6 +109,9 @@ class System(Collector):
             if name == "plugin_ends":
                 ends.add_metric([plugin], number)
         yield ends
+        yield _total(
+            "nms_messages_dropped", "Messages that no worker could read.", known[DROPPED_COUNTER, ""]
+        )
         yield _total("nms_store_slots", "Slots stored.", known["store_slots", ""])
         yield _total("nms_store_batches", "Batches stored.", known["store_batches", ""])
         yield _total("nms_store_seconds", "Time spent storing.", known["store_us", ""] / MICROSECONDS)

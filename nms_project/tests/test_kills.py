@@ -108,10 +108,37 @@ def test_killed_while_polling_then_while_storing(stack: LiveStack, simulator: Si
     assert_polled_again(stack, device_id, killed_at)
 
 
+JUNK = (
+    b"not JSON",
+    b"\xff\xfe",
+    b"null",
+    b"[]",
+    b"5",
+    b"{}",
+    b'{"properties": 5}',
+    b'{"body": "", "properties": {}}',
+    b'{"body": "!", "properties": {"delivery_tag": "junk-1", "body_encoding": "base64"}}',
+    b'{"body": "", "properties": {"delivery_tag": "junk-2", "body_encoding": "rot13"}}',
+    b'{"body": "e30=", "headers": {"task": "polling.ping"}, "content-type": "application/json",'
+    b' "properties": {"delivery_tag": "junk-3", "body_encoding": "base64", "delivery_info": {}}}',
+    b'{"body": "e30=", "headers": 5, "properties": {"delivery_tag": "junk-4", "body_encoding": "base64"}}',
+)
+
+
+def test_what_is_no_message_ends_no_worker(stack: LiveStack, simulator: Simulator) -> None:
+    (device_id,) = stack.add_devices({"name": "junk", **CREDENTIAL}, simulator.config.addresses()[2:3])
+    put_at = datetime.now(UTC)
+    for queue in ("control", "ping", "poll.0", "poll.1", "store"):
+        stack.broker().rpush(queue, *JUNK)
+    assert_polled_again(stack, device_id, put_at)
+    assert all(process.poll() is None for process in stack.processes.values())
+    assert int(stack.broker().hget("nms:telemetry", "messages_dropped|") or 0) >= 5 * 6
+
+
 def test_two_of_everything_double_nothing(simulator: Simulator) -> None:
     workers = [f"worker {queue}#{number}" for queue in ("control", "ping", "store") for number in (1, 2)]
     pollers = [f"worker poll.{shard}#{number}" for shard in (0, 1) for number in (1, 2)]
-    addresses = simulator.config.addresses()[2:]
+    addresses = simulator.config.addresses()[3:]
     before = sum(map(simulator.polls, addresses))
     # Time enough for each poll, and until a message counts as lost: twelve processes share this machine with
     # other tests.

@@ -73,6 +73,12 @@ def test_a_message_that_killed_three_workers_is_parked(message: list[Any]) -> No
     assert Verdict.objects.count() == 0
 
 
+@pytest.mark.parametrize("bad", [[], [1], [1, 2, "no kind"], 5, None, {"a": 1}, [1, 2, "ok", *range(20)]])
+def test_a_message_that_cannot_be_read_is_parked_at_once(bad: Any) -> None:
+    tasks.store_task.apply(args=([bad],), task_id="unreadable", throw=True)
+    assert ParkedMessage.objects.get(task_id="unreadable").body == [bad]
+
+
 def test_a_parked_message_is_stored_again(message: list[Any], admin_client: Client) -> None:
     parked = ParkedMessage.objects.create(task_id="innocent", body=[message])
     sent = {"action": "store_again", "_selected_action": [parked.pk]}
