@@ -1,8 +1,11 @@
 """What is too large is refused before it costs anything."""
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import requests
 
 from bench.measure import resident_mib
 from nms_project.stack.live import LiveStack, live_stack, wait_until
+from plugins.lab.daemons import descendants
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 GIB = 1024**3
@@ -157,3 +161,32 @@ def test_a_hostile_body_is_refused(stack: LiveStack, body: str) -> None:
     url = f"{stack.client.base_url}/api/v1/devices"
     answer = stack.client.session.post(url, body, headers={"Content-Type": "application/json"}, timeout=10)
     assert answer.status_code == 400
+
+
+def test_a_frozen_postgresql_holds_no_thread_for_long(stack: LiveStack) -> None:
+    """Its processes are stopped: the kernel still takes what is sent to them."""
+    url = f"http://127.0.0.1:{stack.port}"
+    assert stack.postgres.process
+    postmaster = stack.postgres.process.pid
+    with ThreadPoolExecutor(2 * THREADS) as pool:
+        stopped = [postmaster, *descendants(postmaster)]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            lists = [pool.submit(_status, stack, "devices") for _ in range(2 * THREADS)]
+            assert {answer.result() for answer in lists} == {503}
+            assert requests.get(f"{url}/healthz", timeout=30).status_code == 503
+            assert time.monotonic() - started < 45
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: requests.get(f"{url}/healthz", timeout=30).status_code == 200, 30)
+    assert _status(stack, "devices") == 200
+
+
+def _status(stack: LiveStack, path: str) -> int:
+    headers = {"Authorization": str(stack.client.session.headers["Authorization"])}
+    return requests.get(
+        f"http://127.0.0.1:{stack.port}/api/v1/{path}", headers=headers, timeout=90
+    ).status_code

@@ -8,7 +8,10 @@ from django.core.management.base import BaseCommand
 from django.db.backends.signals import connection_created
 from gunicorn.app.base import BaseApplication
 
+from nms_project.postgres import waits_bound
 from nms_project.web_address import listening_address
+
+FROZEN_SECONDS = 5.0  # after the statement's own limit: such a server does not answer at all
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -42,7 +45,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def statements_bound(connection: Any, **_: Any) -> None:
-    """No statement of a request works, or waits for a lock, for longer than a client would wait."""
+    """End statements of a request, and their waits for locks, when a client would not wait any longer."""
+    waits_bound(connection, settings.NMS_REQUEST_TIMEOUT_SECONDS + FROZEN_SECONDS)
     with connection.cursor() as cursor:
         cursor.execute(f"SET statement_timeout = {settings.NMS_REQUEST_TIMEOUT_SECONDS * 1_000:d}")
 
