@@ -31,8 +31,10 @@ class Claimed:
 # aimed: the latest grid point, or next_poll_at itself where that is later (a device just provisioned is due
 #        off its grid).
 # slot: due_at is what was aimed at. It never repeats: if it would, it is now. The next one keeps half an
-#       interval's distance. skipped counts the slots that a stall left behind: they get no verdict. The first
-#       slot after provisioning is none, though a grid point may come before the tick.
+#       interval's distance. skipped counts the slots that a stall left behind, from skipped_at on: they get
+#       no verdict. Where the clock was set back and then ahead, those up to the last slot have their verdict
+#       or gap from the first time. The first slot after provisioning is not skipped, though a grid point may
+#       come before the tick.
 # moved: without a lease, or with one that ran out, the new slot is leased; a live lease stays as it is.
 # ledger: the old slot of a lease that ran out is `lost`, the new slot beside a live lease is an `overrun`.
 #         A slot that has its answer already keeps it.
@@ -53,10 +55,13 @@ WITH due AS MATERIALIZED (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ), aimed AS (
-    SELECT due.*, greatest(date_bin(step, now(), origin), next_poll_at) AS aimed_at FROM due
+    SELECT due.*, greatest(date_bin(step, now(), origin), next_poll_at) AS aimed_at,
+           CASE WHEN last_due_at >= next_poll_at
+                THEN date_bin(step, last_due_at, next_poll_at) + step ELSE next_poll_at END AS skipped_at
+    FROM due
 ), slot AS MATERIALIZED (
-    SELECT device_id, step, origin, lease_due_at, leased_until, next_poll_at, interval_seconds,
-           floor(extract(epoch FROM aimed_at - next_poll_at) / interval_seconds)::int AS skipped,
+    SELECT device_id, step, origin, lease_due_at, leased_until, skipped_at, interval_seconds,
+           greatest(0, floor(extract(epoch FROM aimed_at - skipped_at) / interval_seconds))::int AS skipped,
            CASE WHEN aimed_at <= last_due_at THEN now() ELSE aimed_at END AS due_at,
            leased_until > now() AS is_leased
     FROM aimed
@@ -85,7 +90,7 @@ WITH due AS MATERIALIZED (
 ), gap AS (
     INSERT INTO polling_gap (device_id, first_at, slots, interval_seconds)
     SELECT device_id, part.first_at, part.slots, interval_seconds
-    FROM slot CROSS JOIN LATERAL polling_gap_parts(next_poll_at, skipped, interval_seconds) AS part
+    FROM slot CROSS JOIN LATERAL polling_gap_parts(skipped_at, skipped, interval_seconds) AS part
     WHERE skipped > 0
     ON CONFLICT DO NOTHING
 ), late AS (
@@ -94,7 +99,7 @@ WITH due AS MATERIALIZED (
     FROM metrics_rollupprogress AS sealed, slot CROSS JOIN LATERAL (
         SELECT date_bin('1 hour', lease_due_at, timestamptz 'epoch') AS hour WHERE lease_due_at IS NOT NULL
         UNION
-        SELECT generate_series(date_bin('1 hour', next_poll_at, timestamptz 'epoch'), due_at, '1 hour')
+        SELECT generate_series(date_bin('1 hour', skipped_at, timestamptz 'epoch'), due_at, '1 hour')
         WHERE skipped > 0
     ) AS touched
     WHERE sealed.level = 'verdicts.1h' AND hour < sealed.sealed_until

@@ -14,7 +14,15 @@ from devices.schedule import device_hash, to_microseconds
 from nms_project.queues import Queue, poll_queue, queue_names
 from plugins.registry import ICMP
 from polling.backlog import queue_lengths, queue_trim, queues_attended
-from polling.claim import PING_LEASE_SECONDS, SLACK_SECONDS, Claimed, leases_expire, slots_claim
+from polling.claim import (
+    PING_LEASE_SECONDS,
+    SLACK_SECONDS,
+    Claimed,
+    leases_expire,
+    slots_claim,
+    slots_reset,
+)
+from polling.clock_watch import ClockWatch
 from polling.slots import PingedSlot, Slot
 
 logger = logging.getLogger(__name__)
@@ -23,6 +31,7 @@ logger = logging.getLogger(__name__)
 NOT_POLLING = frozenset({Queue.CONTROL, Queue.DISCOVERY, Queue.HISTORY})
 
 T = TypeVar("T")
+_clock = ClockWatch()
 
 
 def lease_seconds() -> float:
@@ -31,6 +40,8 @@ def lease_seconds() -> float:
 
 def tick() -> int:
     """Claims and sends everything that is due; returns how many slots were leased."""
+    if _clock.was_set_back():
+        reset_slots()
     limit = settings.NMS_CLAIM_LIMIT
     leases_expire(limit=limit)
     if _is_held_up():
@@ -41,6 +52,13 @@ def tick() -> int:
         dispatch(slots)
         leased += len(slots)
     return leased
+
+
+def reset_slots() -> None:
+    """Have what is due after a clock was set back not wait until it has come so far again."""
+    moved = slots_reset(lease_seconds=lease_seconds())
+    if moved:
+        logger.warning("the clock jumped back: %d devices got a new slot", moved)
 
 
 def _is_held_up() -> bool:

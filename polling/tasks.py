@@ -18,14 +18,13 @@ from health.services import FailedSlot, failures_record, successes_record
 from metrics.tasks import ladder_work
 from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY
 from nms_project.periodic import until_next_time
-from polling.claim import slots_reset
 from polling.errors import RunnerClosed
 from polling.models import VerdictKind
 from polling.outage import message_kept_on
 from polling.parking import MAX_KILLS, kills_counted, message_park
 from polling.pinger import ping_slots
 from polling.poller import poll_slots
-from polling.scheduler import lease_seconds, tick
+from polling.scheduler import reset_slots, tick
 from polling.slots import PingedSlot, Report, Slot
 from polling.store import reports_store
 from polling.telemetry import stored_count
@@ -48,10 +47,9 @@ def tick_task() -> None:
 
 @shared_task(name="polling.reset_slots", ignore_result=True, acks_late=False)
 def reset_slots_task() -> None:
+    """For a jump that no tick saw, such as one while every scheduler was down."""
     with until_next_time("slots of a clock that jumped"):
-        moved = slots_reset(lease_seconds=lease_seconds())
-        if moved:
-            logger.warning("the clock jumped back: %d devices got a new slot", moved)
+        reset_slots()
 
 
 @shared_task(name="polling.rollups", ignore_result=True, acks_late=False)

@@ -11,6 +11,7 @@ from devices.schedule import EPOCH, to_microseconds
 from devices.services import database_now, device_provision
 from metrics.tests.helpers import store
 from polling.claim import Claimed, leases_expire, slots_claim, slots_reset
+from polling.clock_watch import ClockWatch
 from polling.models import Gap, VerdictKind
 from polling.slots import Report
 from polling.store import LOCK, reports_store
@@ -179,6 +180,34 @@ def test_what_a_clock_that_was_ahead_skipped_is_not_skipped(device: Device) -> N
         Gap.objects.create(device_id=device.pk, first_at=first_at, slots=slots, interval_seconds=60)
     reset()
     assert [gap.slots for gap in Gap.objects.order_by("first_at")] == [30, 11]
+
+
+@pytest.mark.parametrize("is_claimed", [True, False])
+def test_what_was_polled_before_a_jump_back_is_not_skipped_by_a_jump_ahead(
+    device: Device, is_claimed: bool
+) -> None:
+    """The clock was set back by 20 minutes, and ahead again by 30: ten minutes nobody had seen."""
+    now = database_now()
+    minute = timedelta(minutes=1)
+    PollState.objects.update(
+        interval_seconds=60, next_poll_at=now - 30 * minute, last_due_at=now - 10 * minute, lease_due_at=None
+    )
+    if is_claimed:
+        claim()
+    else:  # what moves it is not the claim
+        PollState.objects.update(next_poll_at=now + minute)
+    gaps = Gap.objects.all()
+    assert 8 <= sum(gap.slots for gap in gaps) <= 10
+    assert min(gap.first_at for gap in gaps) > now - 10 * minute
+
+
+def test_a_clock_that_was_set_back_is_noticed_at_the_next_tick() -> None:
+    watch = ClockWatch()
+    assert not watch.was_set_back()
+    assert not watch.was_set_back()
+    assert watch.note(-1e9)
+    assert not watch.note(-1e9)
+    assert not watch.note(-1e9 + 3_600)
 
 
 def test_no_slot_of_before_a_jump_back_is_used_again(device: Device) -> None:
