@@ -23,7 +23,7 @@ admin.site.unregister(BlacklistedToken)
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin[User], ModelAdmin[User]):
+class AccountAdmin(UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]  # two signatures of lookup_allowed
     """Nobody makes of anybody more than he is himself: only superusers work on superusers and single
     permissions, and others neither on who may more than they, nor give a role that may.
     """

@@ -178,5 +178,6 @@ class DiscoveryRunAdmin(ReadOnlyAdmin):
 class DiscoveryResultAdmin(ReadOnlyAdmin):
     list_display = ("target", "run", "outcome", "hostname", "error_code", "error")
     list_filter = ("outcome", "error_code")
+    linked_lookups = ("run__id__exact",)
     list_select_related = ("run",)
     search_fields = ("target", "hostname")

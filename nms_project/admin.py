@@ -1,13 +1,13 @@
 """What pages of the admin share."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db import DataError, IntegrityError, models
+from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
+from django.db import DataError, IntegrityError, ProgrammingError, models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
@@ -26,6 +26,21 @@ __all__ = ["ChangeList", "ModelAdmin", "ReadOnlyAdmin", "TabularInline"]
 
 Row = TypeVar("Row", bound=models.Model)
 
+# What Django's filters of a field put behind its name.
+OF_A_FILTER = ("exact", "isnull", "id__exact")
+OF_A_DATE_HIERARCHY = ("year", "month", "day")
+# What a filter that cannot be raises, by Django, psycopg or PostgreSQL.
+UNUSABLE = (
+    DataError,
+    FieldError,
+    InvalidInput,
+    OverflowError,
+    ProgrammingError,
+    TypeError,
+    ValidationError,
+    ValueError,
+)
+
 
 class ChangeList(LookedChangeList):
     """A filter that cannot be (a broken regular expression, a NUL, no address, a day after the last) shows
@@ -35,11 +50,31 @@ class ChangeList(LookedChangeList):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         try:
             super().__init__(*arguments, **named)
-        except (DataError, OverflowError, ValueError, InvalidInput) as error:
+        except UNUSABLE as error:
             raise IncorrectLookupParameters(error) from error
 
 
 class ModelAdmin(LookedModelAdmin[Row]):
+    linked_lookups: ClassVar[Sequence[str]] = ()  # of links to the list, beside those of its filters
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Allow the lookups of the list's filters and links alone.
+
+        Django allows any of the model's own columns, by which whoever may see the list could guess what it
+        does not show: a ciphertext, a password's hash, a token's.
+        """
+        filters = self.get_list_filter(request) if request is not None else self.list_filter
+        allowed = {*self.linked_lookups}
+        for item in filters:
+            name = item[0] if isinstance(item, list | tuple) else item
+            if isinstance(name, str):
+                allowed |= {name, *(f"{name}__{ending}" for ending in OF_A_FILTER)}
+            else:
+                allowed.add(getattr(name, "parameter_name", ""))
+        if self.date_hierarchy:
+            allowed |= {f"{self.date_hierarchy}__{part}" for part in OF_A_DATE_HIERARCHY}
+        return lookup in allowed
+
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         view = super().changeform_view
         return self._told(request, lambda: view(request, *args, **kwargs))

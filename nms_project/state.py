@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -37,6 +38,13 @@ def secret(state_dir: Path, name: str, generate: Callable[[], str]) -> str:
         raise ImproperlyConfigured(
             f"NMS_STATE_DIR: {path} cannot be used ({error.strerror}). Name a directory you can write to."
         ) from error
+
+
+def log_open(path: Path) -> BinaryIO:
+    """Open a log to append to, readable by its owner only, also where an earlier version made it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
 
 
 def endpoints_read(state_dir: Path) -> dict[str, str]:

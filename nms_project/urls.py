@@ -106,5 +106,7 @@ urlpatterns = [
     path("api/v1/", include(api)),
 ]
 
+handler400 = "nms_project.views.bad_request"
+handler403 = "nms_project.views.permission_denied"
 handler404 = "nms_project.views.not_found"
 handler500 = "nms_project.views.server_error"

@@ -1,9 +1,12 @@
 """What nobody's browser sends by itself: each page answers it, and none with 500."""
 
+from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
@@ -102,3 +105,57 @@ def test_a_view_with_a_nul_is_not_kept(admin_client: Client) -> None:
     for sent in ({"forget": "\0"}, {"name": "a", "query": "status=%00"}, {"name": "\0", "query": ""}):
         assert admin_client.post(path, sent, follow=True).status_code == 200
     assert not SavedView.objects.exists()
+
+
+LOOKUPS = ("", "__startswith", "__regex", "__range", "__gt", "__in", "__isnull", "__contains", "__bogus")
+
+
+def columns() -> Iterator[tuple[Any, str]]:
+    """Every column of every model of the admin that its list does not filter by."""
+    for model, model_admin in sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label):
+        filters = [item[0] if isinstance(item, tuple) else item for item in model_admin.list_filter]
+        shown = {item for item in filters if isinstance(item, str)}
+        for field in model._meta.get_fields():
+            if field.name not in shown and field.name != model_admin.date_hierarchy:
+                yield model_admin, field.name
+
+
+def test_a_list_takes_no_lookup_but_those_of_its_filters(admin_client: Client, device: Device) -> None:
+    """Not even of an administrator: what a page does not show is not to be guessed by its filters."""
+    model_names()
+    tried = 0
+    for model_admin, name in columns():
+        label = f"{model_admin.opts.app_label}_{model_admin.opts.model_name}"
+        for lookup in LOOKUPS:
+            answer = admin_client.get(reverse(f"admin:{label}_changelist"), {f"{name}{lookup}": "1"})
+            if f"{name}{lookup}" not in parameters_of(model_admin):
+                assert answer.status_code == 400, (label, name, lookup)
+                tried += 1
+    assert tried > 500
+
+
+def parameters_of(model_admin: Any) -> set[str]:
+    """Names of filters that are no column's."""
+    return {getattr(item, "parameter_name", "") for item in model_admin.list_filter} | {
+        *model_admin.linked_lookups
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "lookup"),
+    [
+        ("devices_credentialprofile", "encrypted_payload__startswith"),
+        ("auth_user", "password__startswith"),
+        ("accounts_apitoken", "digest__startswith"),
+        ("devices_device", "credential_profile__encrypted_payload__startswith"),
+    ],
+)
+def test_a_secret_cannot_be_guessed_by_a_filter(client: Client, name: str, lookup: str) -> None:
+    viewer = User.objects.create_user("viewer", password="p", is_staff=True)
+    viewer.groups.add(Group.objects.get(name="viewer"))
+    client.force_login(viewer)
+    answers = {
+        client.get(reverse(f"admin:{name}_changelist"), {lookup: value}).status_code
+        for value in ("a", "gAAAA")
+    }
+    assert answers <= {400, 403}

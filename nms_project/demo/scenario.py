@@ -90,7 +90,8 @@ class Demo:
         self.console.print(
             f"starting  PostgreSQL, Redis, web, beat and workers (log: {log_path})", highlight=False
         )
-        with log_path.open("wb") as log:
+        log_path.unlink(missing_ok=True)
+        with state.log_open(log_path) as log:
             process = subprocess.Popen(
                 [sys.executable, str(settings.BASE_DIR / "manage.py"), "run", "--until-eof"],
                 env=self._environment(),

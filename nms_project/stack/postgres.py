@@ -20,6 +20,7 @@ import psycopg
 
 from nms_project.stack.errors import StackError
 from nms_project.stack.signals import ending_with_parent
+from nms_project.state import log_open
 
 SYSTEM_USER = "nms-postgres"  # PostgreSQL refuses to run as root
 DATABASE = "nms"
@@ -35,6 +36,8 @@ OPTIONS = {
     "max_wal_size": "2GB",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # No errors of statements: they hold values, such as session keys, and their clients log them anyway.
+    "log_min_messages": "log",
 }
 
 
@@ -134,7 +137,7 @@ class EmbeddedPostgres:
             str(self.socket_dir),
             *options,
         ]
-        with (self.home / "postgres.log").open("ab") as log:
+        with log_open(self.home / "postgres.log") as log:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from nms_project.stack.errors import StackError
 from nms_project.stack.signals import ending_with_parent
+from nms_project.state import log_open
 
 MAX_SOCKET_PATH = 107
 START_SECONDS = 20
@@ -56,7 +57,7 @@ class EmbeddedRedis:
         command += ["--dir", str(self.data), "--appendonly", "yes", "--save", "", "--databases", "64"]
         command += ["--maxmemory-policy", "noeviction", "--daemonize", "no"]
         log_path = self.data / "redis.log"
-        with log_path.open("ab") as log:
+        with log_open(log_path) as log:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from nms_project.demo.client import Client
@@ -144,6 +145,26 @@ def test_postgresql_starts_again_after_a_kill_and_beside_a_stale_pid_file(state_
     second = EmbeddedPostgres(state_dir)
     second.start()
     second.stop()
+
+
+def test_a_log_of_postgresql_is_its_owners_and_holds_no_values(state_dir: Path) -> None:
+    (state_dir / "postgres.log").touch(mode=0o644)  # of an earlier version
+    server = EmbeddedPostgres(state_dir)
+    server.start()
+    try:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE a (b text PRIMARY KEY)")
+            connection.execute("INSERT INTO a VALUES ('a-session-key')")
+            with pytest.raises(psycopg.Error):
+                connection.execute("INSERT INTO a VALUES ('a-session-key')")
+            with pytest.raises(psycopg.Error):
+                connection.execute("SELECT 'a-session-key'::int")
+    finally:
+        server.stop()
+    log = server.home / "postgres.log"
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert "ready to accept connections" in log.read_text()
+    assert "a-session-key" not in log.read_text()
 
 
 def test_servers_left_behind_are_taken_over_and_ended(state_dir: Path) -> None:
