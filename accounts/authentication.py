@@ -44,6 +44,11 @@ class ApiTokenAuthentication(BaseAuthentication):
 class SessionJWTAuthentication(JWTAuthentication):
     """SimpleJWT's, for tokens of a session that has not been ended since."""
 
+    def get_raw_token(self, header: bytes) -> bytes | None:
+        """The scheme's name has no case (RFC 9110, section 11.1)."""
+        kind, blank, rest = header.partition(b" ")
+        return super().get_raw_token(b"Bearer" + blank + rest if kind.lower() == b"bearer" else header)
+
     def get_user(self, validated_token: Token) -> Any:
         user = session_user(validated_token.payload)
         if user is None:

@@ -1,5 +1,6 @@
 """Credential profiles, devices, and the run state the scheduler works on."""
 
+import unicodedata
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
@@ -25,9 +26,17 @@ def port_error(plugin_id: str, port: int) -> str:
 
 
 def one_line_check(text: str) -> None:
-    """Raises ValidationError: tables have a name in each line."""
+    """Raise ValidationError for a name that a table, a log or a terminal would not show as one line."""
     if len(text.splitlines()) > 1:
         raise ValidationError("Must be one line.")
+    if any(unicodedata.category(one) == "Cc" for one in text):
+        raise ValidationError("Must have no control characters.")
+
+
+def name_cleaned(text: str) -> str:
+    """Return a name that a host gave itself as one that `one_line_check` accepts, with composed accents."""
+    whole = unicodedata.normalize("NFC", text)
+    return " ".join("".join(" " if unicodedata.category(one) == "Cc" else one for one in whole).split())
 
 
 class Timestamped(models.Model):
@@ -64,7 +73,7 @@ class DeviceStatus(models.TextChoices):
 
 
 class Device(Timestamped):
-    hostname = models.CharField(max_length=255)
+    hostname = models.CharField(max_length=255, validators=[one_line_check])
     # IPv4 as IPv6 has it, ::ffff:10.0.0.1, is the same host.
     ip_address = models.GenericIPAddressField("IP address", unpack_ipv4=True, validators=[host_address_check])
     plugin_id = models.CharField(max_length=32)

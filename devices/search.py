@@ -5,18 +5,20 @@ which has little else. An index for parts of words (pg_trgm) is an extension tha
 helps only where few are found.
 """
 
+import unicodedata
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from django.db.models import F, Lookup, Q, QuerySet, Value
 from django.db.models.functions import Lower
-from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from devices.addresses import network_parse
 from devices.models import Device
 from nms_project.errors import InvalidInput
+from nms_project.filters import TermsFilter
 
 MAX_TERMS = 20
 
@@ -34,7 +36,7 @@ def devices_search(devices: QuerySet[Device], terms: list[str]) -> QuerySet[Devi
     """Those that have every term: in the name or the address, in any case, or as the network around it.
     Raises InvalidInput for more than MAX_TERMS.
     """
-    wanted = dict.fromkeys(terms)
+    wanted = dict.fromkeys(unicodedata.normalize("NFC", term) for term in terms)
     if len(wanted) > MAX_TERMS:
         raise InvalidInput({"search": [f"At most {MAX_TERMS} parts are looked for at once."]})
     return devices.filter(*map(_condition, wanted))
@@ -49,11 +51,11 @@ def _condition(term: str) -> Any:
 
 def _network(term: str) -> IPv4Network | IPv6Network | None:
     with suppress(ValueError):
-        return ip_network(term, strict=False) if "/" in term and "%" not in term else None
+        return network_parse(term) if "/" in term and "%" not in term else None
     return None
 
 
-class DeviceSearchFilter(SearchFilter):
+class DeviceSearchFilter(TermsFilter):
     search_description = "Parts of name or address, or a network such as 10.2.0.0/16; all must hold."
 
     def filter_queryset(self, request: Request, queryset: Any, view: APIView) -> Any:

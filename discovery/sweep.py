@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from devices.crypto import payload_decrypt
 from devices.errors import CredentialUnreadable
-from devices.models import CredentialProfile, DeviceStatus
+from devices.models import CredentialProfile, DeviceStatus, name_cleaned
 from devices.plugins import plugin_find
 from devices.selectors import remembered_by_address
 from devices.services import Found, devices_register
@@ -84,7 +84,13 @@ def _probe(profile: DiscoveryProfile, addresses: Sequence[str]) -> Iterator[list
         echoes = ping(addresses)
         alive = [address for address in addresses if echoes[address].is_alive]
         yield [
-            Probe(address, error_code=ErrorCode.UNREACHABLE, error=echo.unsent or "no answer to ping")
+            Probe(
+                address,
+                # What was not sent is this machine's fault.
+                error_code=ErrorCode.INTERNAL if echo.unsent else ErrorCode.UNREACHABLE,
+                error=echo.unsent or "no answer to ping",
+                was_attempted=not echo.unsent,
+            )
             for address, echo in echoes.items()
             if not echo.is_alive
         ]
@@ -92,7 +98,11 @@ def _probe(profile: DiscoveryProfile, addresses: Sequence[str]) -> Iterator[list
         names = reverse_names(alive)
         credential_id = profile.credential_profile_id
         yield [
-            Probe(address, hostname=names.get(address, address), credential_profile_id=credential_id)
+            Probe(
+                address,
+                hostname=name_cleaned(names.get(address, "")) or address,
+                credential_profile_id=credential_id,
+            )
             for address in alive
         ]
     else:
@@ -144,10 +154,11 @@ def _ask_with(
 
 
 def _found(address: str, credential: CredentialProfile, result: Result) -> Probe:
-    if result.success and result.hostname:
+    hostname = name_cleaned(result.hostname)
+    if result.success and hostname:
         return Probe(
             address,
-            hostname=result.hostname,
+            hostname=hostname,
             credential_profile_id=credential.pk,
             remembered=result.remember,
         )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from devices.addresses import NO_HOSTS
+from devices.addresses import NO_HOSTS, network_parse
 from discovery.errors import InvalidTarget
 
 ACCEPTED = (
@@ -134,7 +134,7 @@ def _parse_address(text: str, item: str) -> Address:
 
 def _parse_network(item: str, *, is_excluded: bool) -> Range:
     try:
-        network = ip_network(item, strict=False)
+        network = network_parse(item)
     except ValueError:
         raise InvalidTarget(f"{_shown(item)} is not a network. {ACCEPTED}") from None
     mapped = getattr(network.network_address, "ipv4_mapped", None)
@@ -154,6 +154,8 @@ def _parse_range(item: str) -> Range:
     first = _parse_address(left, item)
     right = right.strip()
     if right.isascii() and right.isdigit() and first.version == 4:
+        if len(right) > 1 and right.startswith("0"):
+            raise InvalidTarget(f"{_shown(item)} ends in a number with a leading zero.")
         if len(right) > 9 or int(right) > 255:
             raise InvalidTarget(f"{_shown(item)} ends above 255.")
         right = f"{str(first).rpartition('.')[0]}.{int(right)}"

@@ -228,6 +228,9 @@ class FileNegotiation(DefaultContentNegotiation):
             return renderers[0], renderers[0].media_type
 
 
+ID_PATTERN = "[1-9][0-9]{0,17}"
+
+
 class RootView(APIRootView):
     """The list of what there is."""
 
@@ -243,3 +246,10 @@ class SlashOptionalRouter(DefaultRouter):
     def __init__(self) -> None:
         super().__init__()
         self.trailing_slash = "/?"
+
+    def get_lookup_regex(self, viewset: Any, lookup_prefix: str = "") -> str:
+        """Ids are digits: Python's int takes 1_0, +1 and digits of other scripts too."""
+        if getattr(viewset, "lookup_value_regex", None):
+            return super().get_lookup_regex(viewset, lookup_prefix)
+        name = getattr(viewset, "lookup_url_kwarg", None) or viewset.lookup_field
+        return f"(?P<{lookup_prefix}{name}>{ID_PATTERN})"

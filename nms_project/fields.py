@@ -1,6 +1,7 @@
 """Fields of requests that take what the schema says, where DRF's take more, and write times quickly."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -12,12 +13,15 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class TextField(serializers.CharField):
-    """A JSON string. DRF's takes numbers too, and a name 007 would become 7."""
+    """A JSON string. DRF's takes numbers too, and a name 007 would become 7.
+
+    Accents are composed (NFC), so that a text is found and compared however they were typed.
+    """
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
-        return str(super().to_internal_value(data))
+        return unicodedata.normalize("NFC", str(super().to_internal_value(data)))
 
 
 class IntegerField(serializers.IntegerField):
@@ -47,6 +51,10 @@ def time_shown(value: datetime) -> str:
 
 class TimeField(serializers.DateTimeField):
     """RFC 3339 in UTC. DRF looks for the zone to show each value in: a third of the time of a list."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        """Take t and z too (RFC 3339, section 5.6)."""
+        return super().to_internal_value(value.upper() if isinstance(value, str) else value)
 
     def to_representation(self, value: datetime) -> str:
         return time_shown(value) if value.tzinfo is UTC else str(super().to_representation(value))

@@ -1,5 +1,7 @@
 """Filter fields that check what they are given before the database sees it, and say what they take."""
 
+import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,8 +10,9 @@ from django_filters import rest_framework as filters
 from django_filters.fields import IsoDateTimeField
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
-from rest_framework.filters import OrderingFilter
+from rest_framework.filters import OrderingFilter, SearchFilter
 
+DIGITS = re.compile(r"[+-]?[0-9]+")
 MAX_INTEGER = 2**31 - 1
 MAX_ID = 2**63 - 1
 ADDRESS_SCHEMA = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
@@ -23,6 +26,18 @@ class FilterBackend(filters.DjangoFilterBackend):
         if filterset is None or request.query_params.keys().isdisjoint(filterset.base_filters):
             return queryset
         return super().filter_queryset(request, queryset, view)
+
+
+class TermsFilter(SearchFilter):
+    """DRF's search, for terms that say something: a quotation mark alone would find everything.
+
+    Accents of terms are composed, as those of names are.
+    """
+
+    def get_search_terms(self, request: Any) -> list[str]:
+        given = unicodedata.normalize("NFC", request.query_params.get(self.search_param, "")).strip()
+        terms = [unicodedata.normalize("NFC", term) for term in super().get_search_terms(request)]
+        return [term for term in terms if term] or ([given] if given else [])
 
 
 class WholeOrderingFilter(OrderingFilter):
@@ -52,11 +67,20 @@ class WholeOrderingFilter(OrderingFilter):
         return [{**parameter, "schema": {"type": "string", "pattern": f"^({one}(,{one})*)?$"}}]
 
 
+class DigitsField(forms.IntegerField):
+    """Django's takes what Python's int does, such as 1_0, and a decimal point."""
+
+    def to_python(self, value: Any) -> int | None:
+        if value not in self.empty_values and not DIGITS.fullmatch(str(value)):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
+
+
 @extend_schema_field({"type": "integer", "minimum": 0, "maximum": MAX_INTEGER})
 class IntegerFilter(filters.Filter):
     """A whole number of PostgreSQL's integer; django-filter's own takes decimals of any exponent."""
 
-    field_class = forms.IntegerField
+    field_class = DigitsField
 
     def __init__(self, field_name: str | None = None) -> None:
         super().__init__(field_name=field_name, min_value=0, max_value=MAX_INTEGER)
@@ -64,7 +88,7 @@ class IntegerFilter(filters.Filter):
 
 @extend_schema_field({"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID})
 class IdFilter(filters.Filter):
-    field_class = forms.IntegerField
+    field_class = DigitsField
 
     def __init__(self, field_name: str | None = None) -> None:
         super().__init__(field_name=field_name, min_value=1, max_value=MAX_ID)
@@ -81,7 +105,8 @@ class AddressFilter(filters.Filter):
 class TimeField(IsoDateTimeField):
     def to_python(self, value: Any) -> datetime | None:
         """In UTC: PostgreSQL refuses offsets of sixteen hours and more, which RFC 3339 allows."""
-        moment: datetime | None = super().to_python(value)
+        # RFC 3339, section 5.6: t and z may be lower case.
+        moment: datetime | None = super().to_python(value.upper() if isinstance(value, str) else value)
         try:
             return moment and moment.astimezone(UTC)
         except OverflowError:

@@ -15,8 +15,10 @@ class BoundedJSONParser(JSONParser):
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        # A byte order mark before it is no part of it (RFC 8259, section 8.1).
+        context = {**(parser_context or {}), "encoding": "utf-8-sig"}
         try:
-            data = super().parse(stream, media_type, parser_context)
+            data = super().parse(stream, media_type, context)
             if not _has_only_characters(data):
                 raise ValidationError({_first_wrong(data): [HALF_A_PAIR]})
         except RecursionError:

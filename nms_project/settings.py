@@ -238,7 +238,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_FILTER_BACKENDS": [
         "nms_project.filters.FilterBackend",
-        "rest_framework.filters.SearchFilter",
+        "nms_project.filters.TermsFilter",
         "nms_project.filters.WholeOrderingFilter",
     ],
     "DEFAULT_PAGINATION_CLASS": "nms_project.api.PageNumbers",

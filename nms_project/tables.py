@@ -15,7 +15,8 @@ CSV_TYPE = "text/csv; charset=utf-8"
 csv.field_size_limit(2**31 - 1)  # a body has its limit; a key or a list of hosts may be larger than csv's
 # A spreadsheet takes a cell that begins so for a formula, and names are anybody's. It is quoted by an
 # apostrophe, which goes again when the table is read: one that was there before is quoted too.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+# The wide forms are those that East Asian keyboards type.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "'")
 
 
 def csv_rows(text: str, columns: Sequence[str], max_rows: int) -> list[dict[str, Any]]:
@@ -27,13 +28,16 @@ def csv_rows(text: str, columns: Sequence[str], max_rows: int) -> list[dict[str,
         raise InvalidInput({"row": ["The lines of the table end in CR alone: they must end in LF or CRLF."]})
     reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
-        problem = _header_problem(reader.fieldnames or (), columns)
+        # Spreadsheets add blanks, capitals, and columns without a name.
+        reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
+        problem = _header_problem([name for name in reader.fieldnames if name], columns)
         if problem:
             raise InvalidInput({"header": [f"{problem} The columns are {', '.join(columns)}."]})
         rows = []
         for row in reader:
-            if None in row:
-                raise InvalidInput({"row": [f"Line {reader.line_num} has more cells than the header."]})
+            if None in row or row.get(""):
+                raise InvalidInput({"row": [f"Line {reader.line_num} has more cells than the header names."]})
+            row.pop("", None)
             rows.append({name: _unquoted(cell) for name, cell in row.items() if cell not in {None, ""}})
             if len(rows) > max_rows:
                 raise InvalidInput({"rows": [f"At most {max_rows:,} rows are taken at once."]})

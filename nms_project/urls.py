@@ -28,7 +28,7 @@ from metrics.api.views import (
     MetricQueryView,
     MetricTopView,
 )
-from nms_project.api import SlashOptionalRouter
+from nms_project.api import ID_PATTERN, SlashOptionalRouter
 from polling.api.views import (
     CompletenessView,
     CredentialTestView,
@@ -68,31 +68,37 @@ api: list[URLPattern | URLResolver] = [
     re_path(r"^metrics/export/?$", MetricExportView.as_view(), name="metric-export"),
     re_path(r"^metrics/top/?$", MetricTopView.as_view(), name="metric-top"),
     re_path(
-        r"^devices/(?P<device_id>\d{1,18})/samples/?$", DeviceSamplesView.as_view(), name="device-samples"
+        rf"^devices/(?P<device_id>{ID_PATTERN})/samples/?$",
+        DeviceSamplesView.as_view(),
+        name="device-samples",
     ),
-    re_path(r"^devices/(?P<pk>\d{1,18})/metrics/?$", DeviceMetricsView.as_view(), name="device-metrics"),
+    re_path(rf"^devices/(?P<pk>{ID_PATTERN})/metrics/?$", DeviceMetricsView.as_view(), name="device-metrics"),
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^docs/?$", SpectacularSwaggerSplitView.as_view(**PAGE), name="docs"),
     re_path(r"^redoc/?$", SpectacularRedocView.as_view(**PAGE), name="redoc"),
     re_path(
-        r"^discovery_runs/(?P<run_id>\d{1,18})/results/?$",
+        rf"^discovery_runs/(?P<run_id>{ID_PATTERN})/results/?$",
         DiscoveryResultListView.as_view(),
         name="discovery-run-results",
     ),
     re_path(
-        r"^devices/(?P<device_id>\d{1,18})/verdicts/?$", DeviceVerdictsView.as_view(), name="device-verdicts"
+        rf"^devices/(?P<device_id>{ID_PATTERN})/verdicts/?$",
+        DeviceVerdictsView.as_view(),
+        name="device-verdicts",
     ),
     re_path(
-        r"^devices/(?P<pk>\d{1,18})/availability/?$",
+        rf"^devices/(?P<pk>{ID_PATTERN})/availability/?$",
         DeviceAvailabilityView.as_view(),
         name="device-availability",
     ),
-    re_path(r"^devices/(?P<pk>\d{1,18})/explain/?$", DeviceExplainView.as_view(), name="device-explain"),
-    re_path(r"^devices/(?P<pk>\d{1,18})/ping/?$", DevicePingView.as_view(), name="device-ping"),
+    re_path(rf"^devices/(?P<pk>{ID_PATTERN})/explain/?$", DeviceExplainView.as_view(), name="device-explain"),
+    re_path(rf"^devices/(?P<pk>{ID_PATTERN})/ping/?$", DevicePingView.as_view(), name="device-ping"),
     re_path(r"^completeness/?$", CompletenessView.as_view(), name="completeness"),
     re_path(r"^history/?$", HistoryView.as_view(), name="history"),
     re_path(r"^scheduler/?$", SchedulerView.as_view(), name="scheduler"),
-    re_path(r"^credentials/(?P<pk>\d{1,18})/test/?$", CredentialTestView.as_view(), name="credential-test"),
+    re_path(
+        rf"^credentials/(?P<pk>{ID_PATTERN})/test/?$", CredentialTestView.as_view(), name="credential-test"
+    ),
     path("", include(router.urls)),
 ]
 

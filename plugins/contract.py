@@ -203,7 +203,7 @@ def _parse_time(value: Any) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())  # t and z are as good (RFC 3339, section 5.6)
     except ValueError:
         return None
     return moment if moment.tzinfo else None

@@ -56,7 +56,6 @@ class AuditViewSet(ReadOnlyModelViewSet[AuditEntry]):
 
     queryset = AuditEntry.objects.all()
     serializer_class = AuditEntrySerializer
-    lookup_value_regex = r"\d{1,18}"
     filterset_class = AuditFilter
     search_fields = ("object_name", "actor")
     ordering_fields = ("id", "at")

@@ -21,7 +21,7 @@ from accounts.lockout import success_note
 from accounts.models import ApiToken, RotatedToken
 from accounts.roles import Role
 from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, session_user, sessions_end
-from nms_project.fields import TextField
+from nms_project.fields import TextField, TimeField
 
 MAX_TOKEN_DAYS = 366
 # Two tabs of a browser may refresh at once; later than that it is somebody else who has the token.
@@ -134,7 +134,7 @@ class ApiTokenCreateSerializer(serializers.Serializer[Any]):
     scope = serializers.ChoiceField(
         choices=Role.choices, default=Role.VIEWER, help_text="The most that can be done with it."
     )
-    expires_at = serializers.DateTimeField(required=False, help_text="Default: in 90 days; at most in 366.")
+    expires_at = TimeField(required=False, help_text="Default: in 90 days; at most in 366.")
 
     def validate_expires_at(self, value: datetime) -> datetime:
         now = timezone.now()

@@ -102,7 +102,7 @@ class StatusField(serializers.ChoiceField):
 
 
 class DeviceSerializer(StrictModelSerializer[Device]):
-    hostname = TextField(max_length=255, required=False)
+    hostname = TextField(max_length=255, required=False, validators=[one_line_check])
     ip_address = AddressField(label="IP address")
     plugin_id = TextField(max_length=32, required=False)
     port = IntegerField(min_value=0, max_value=65_535, required=False)
@@ -291,7 +291,9 @@ class ProfileNameField(TextField):
 class DeviceRowSerializer(serializers.Serializer[Any]):
     """A row of a table of devices."""
 
-    hostname = TextField(max_length=255, required=False, help_text="Default: the address.")
+    hostname = TextField(
+        max_length=255, required=False, validators=[one_line_check], help_text="Default: the address."
+    )
     ip_address = AddressField(label="IP address")
     port = IntegerField(min_value=0, max_value=65_535, required=False)
     plugin_id = TextField(max_length=32, required=False, help_text="Default: the profile's.")

@@ -98,7 +98,6 @@ class DeletionViewSet(ReadOnlyModelViewSet[Deletion]):
     queryset = Deletion.objects.all()
     serializer_class = DeletionSerializer
     lookup_field = "device_id"
-    lookup_value_regex = r"\d{1,18}"
     filterset_class = DeletionFilter
     search_fields = ("hostname", "ip_address")
     ordering_fields = ("deleted_at", "finished_at", "hostname")

@@ -12,7 +12,7 @@ from metrics.levels import RAW
 from metrics.models import Sample
 from metrics.paths import path_parse
 from metrics.series import Aggregation
-from nms_project.fields import IntegerField, TextField
+from nms_project.fields import IntegerField, TextField, TimeField
 from nms_project.filters import MAX_ID
 
 MAX_DEVICES = 500
@@ -43,7 +43,7 @@ class PathField(TextField):
             raise serializers.ValidationError(str(error)) from None
 
 
-class MomentField(serializers.DateTimeField):
+class MomentField(TimeField):
     def to_internal_value(self, value: Any) -> datetime:
         moment = super().to_internal_value(value)
         if not EARLIEST <= moment <= LATEST:
