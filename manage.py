@@ -9,9 +9,13 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nms_project.settings")
     gc.disable()  # until all is imported (ProjectConfig.ready), of which nothing is garbage
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:  # in one line: whoever set it is no programmer of ours
+        sys.exit(f"{sys.argv[0]}: {error}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 `sentinel://:password@host:26379,host:26379/master?db=0`; the password is that of the master and its replicas.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -39,7 +40,7 @@ def sentinel_parse(url: str) -> SentinelAddress | None:
         name, colon, port = host.rpartition(":")
         if not colon:
             name, port = host, str(SENTINEL_PORT)
-        if not name or not port.isdigit():
+        if not name or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65_536:
             raise ImproperlyConfigured("REDIS_URL: write sentinels as host:port,host:port.")
         sentinels.append((name, int(port)))
     master = parts.path.strip("/")
@@ -65,8 +66,35 @@ def client(url: str) -> redis.Redis:
     return found
 
 
+def _check(url: str) -> None:
+    """Raise ImproperlyConfigured for a URL that is of no form. The error does not repeat it: it has a
+    password.
+    """
+    try:
+        parts = urlsplit(url)
+        path, query = parts.path.lstrip("/"), dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        is_usable = query.keys() <= {"db"} and re.fullmatch("[0-9]{1,5}", query.get("db", "0")) is not None
+        if parts.scheme in ("redis", "rediss"):
+            is_usable &= (
+                bool(parts.hostname) and parts.port != 0 and re.fullmatch("[0-9]{0,5}", path) is not None
+            )
+        elif parts.scheme == "unix":
+            is_usable &= bool(path) and not parts.netloc
+        else:
+            is_usable &= parts.scheme == "sentinel"
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ImproperlyConfigured(
+            "REDIS_URL must look like redis://:password@host:6379/0, rediss://…, unix:///path/socket?db=0 or "
+            "sentinel://:password@host:26379/master?db=0. Write / as %2F, # as %23, ? as %3F, @ as %40 and [ "
+            "as %5B in a password."
+        )
+
+
 def broker(url: str) -> tuple[str, dict[str, Any]]:
-    """The broker's URL, and what its transport has to know besides."""
+    """The broker's URL, and what its transport has to know besides. Raise ImproperlyConfigured."""
+    _check(url)
     address = sentinel_parse(url)
     if address is not None:
         # Quoted whole: Kombu cuts the list of URLs at semicolons before it reads any of them.

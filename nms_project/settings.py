@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import django_stubs_ext
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
+from psycopg import ProgrammingError
+from psycopg.conninfo import make_conninfo
 
 from nms_project import env, redis_address, state
 from nms_project.look import UNFOLD as UNFOLD  # django-unfold's
@@ -34,12 +36,20 @@ REDIS_URL = REDIS_URL or _embedded.get("redis_url", "unix:///nonexistent/redis.s
 
 
 def _database(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgres", "postgresql"}:
+    """The errors do not repeat the URL, which has a password."""
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in {"postgres", "postgresql"} and parts.port != 0
+        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        make_conninfo("", **options)
+    except (ValueError, ProgrammingError):
+        is_usable = False
+    if not is_usable:
         raise ImproperlyConfigured(
-            "DATABASE_URL must look like postgresql://user:password@host:5432/name; it must be PostgreSQL."
+            "DATABASE_URL must look like postgresql://user:password@host:5432/name?sslmode=require; it must "
+            "be PostgreSQL. Write / as %2F, # as %23, ? as %3F, @ as %40 and [ as %5B in a user name or "
+            "password."
         )
-    options = dict(parse_qsl(parts.query))
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")) or "nms",
@@ -94,15 +104,15 @@ NMS_ALLOW_UNREADABLE_SECRETS = env.boolean("NMS_ALLOW_UNREADABLE_SECRETS", False
 
 # --- Web ---
 
-NMS_BIND = env.text("BIND", "127.0.0.1")
+NMS_BIND = env.address("BIND", "127.0.0.1")
 NMS_PORT = env.integer("PORT", 8000, low=1, high=65_535)
 NMS_DEMO_WINRM_PORT = env.integer("NMS_DEMO_WINRM_PORT", 5985, low=1, high=65_535)
 NMS_WEB_PROCESSES = env.integer("NMS_WEB_PROCESSES", 4, low=1, high=64)
 NMS_REQUEST_TIMEOUT_SECONDS = env.integer("NMS_REQUEST_TIMEOUT_SECONDS", 30, low=1, high=600)
 NMS_WEB_THREADS = env.integer("NMS_WEB_THREADS", 8, low=1, high=256)
 DEBUG = env.boolean("NMS_DEBUG", False)
-ALLOWED_HOSTS = env.items("NMS_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.items("NMS_CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = env.hosts("NMS_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.origins("NMS_CSRF_TRUSTED_ORIGINS")
 ROOT_URLCONF = "nms_project.urls"
 WSGI_APPLICATION = "nms_project.wsgi.application"
 NMS_MAX_BODY_BYTES = 1024 * 1024

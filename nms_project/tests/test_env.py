@@ -1,5 +1,8 @@
 """Settings from the environment: a bad value is refused with its name and the remedy."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
 from nms_project import env, state
+from nms_project.stack.live import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +29,27 @@ def _keep_declared(monkeypatch: pytest.MonkeyPatch) -> None:
             "X_TEST must be a whole number from 1 to 9",
         ),
         (lambda: env.integer("X_TEST", 1, low=1, high=9), "10", "X_TEST must be from 1 to 9"),
-        (lambda: env.number("X_TEST", 1, low=0, high=9), "nan", "X_TEST must be from 0 to 9"),
+        (lambda: env.number("X_TEST", 1, low=0, high=9), "nan", "X_TEST must be a number"),
         (lambda: env.number("X_TEST", 1, low=0, high=9), "x", "X_TEST must be a number"),
         (lambda: env.boolean("X_TEST", True), "maybe", "X_TEST must be true or false"),
         (lambda: env.networks("X_TEST"), "10.0.0.5,10.0.0.0/99", "X_TEST: '10.0.0.0/99' does not appear"),
         (lambda: env.networks("X_TEST"), "10.0.0.5/8", "X_TEST: 10.0.0.5/8 has host bits set"),
         (lambda: env.choice("X_TEST", "A", ["A", "B"]), "C", "X_TEST must be one of A, B"),
+        (lambda: env.integer("X_TEST", 1, low=1, high=99), "1_0", "X_TEST must be a whole number"),
+        (lambda: env.integer("X_TEST", 1, low=1, high=99), "\u0663", "X_TEST must be a whole number"),
+        (lambda: env.integer("X_TEST", 1, low=1, high=99), "9" * 5_000, "X_TEST must be a whole number"),
+        (lambda: env.number("X_TEST", 1, low=0, high=99), "1_0", "X_TEST must be a number"),
+        (lambda: env.number("X_TEST", 1, low=0, high=99), "inf", "X_TEST must be a number"),
+        (lambda: env.networks("X_TEST"), "::ffff:10.0.0.1", "X_TEST: write ::ffff:"),
+        (lambda: env.address("X_TEST", ""), "127.0.0.1:80", "X_TEST must be an IP address or a host name"),
+        (lambda: env.address("X_TEST", ""), "http://x", "X_TEST must be an IP address or a host name"),
+        (lambda: env.address("X_TEST", ""), "[::1]", "X_TEST must be an IP address or a host name"),
+        (lambda: env.hosts("X_TEST", []), ",", "X_TEST must be host names"),
+        (lambda: env.hosts("X_TEST", []), "https://nms.example.org", "X_TEST must be host names"),
+        (lambda: env.hosts("X_TEST", []), "nms.example.org:8000", "X_TEST must be host names"),
+        (lambda: env.hosts("X_TEST", []), "*.example.org", "X_TEST must be host names"),
+        (lambda: env.origins("X_TEST"), "abc", "X_TEST must be origins"),
+        (lambda: env.origins("X_TEST"), "https://nms.example.org/path", "X_TEST must be origins"),
     ],
 )
 def test_bad_values_are_refused_in_words(
@@ -39,6 +58,21 @@ def test_bad_values_are_refused_in_words(
     monkeypatch.setenv("X_TEST", value)
     with pytest.raises(ImproperlyConfigured, match=words):
         reader()
+
+
+@pytest.mark.parametrize(
+    ("reader", "value"),
+    [
+        (lambda: env.address("X_TEST", ""), "::"),
+        (lambda: env.address("X_TEST", ""), "nms.example.org"),
+        (lambda: env.hosts("X_TEST", []), "*,.example.org,nms,10.0.0.1,[::1]"),
+        (lambda: env.origins("X_TEST"), "https://*.example.org:8443,http://[::1]:80"),
+        (lambda: env.number("X_TEST", 1, low=0, high=9), "1.5e0"),
+    ],
+)
+def test_good_values_are_taken(monkeypatch: pytest.MonkeyPatch, reader: Any, value: str) -> None:
+    monkeypatch.setenv("X_TEST", value)
+    assert reader()
 
 
 def test_defaults_and_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +95,90 @@ def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("X_TEST_FILE", "/nonexistent/secret")
     with pytest.raises(ImproperlyConfigured, match="X_TEST_FILE"):
         env.text("X_TEST")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"\xff\xfe", "not text in UTF-8"), (b" \n", "is empty"), (None, "must name a regular file")],
+)
+def test_a_file_that_is_no_text_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    path = tmp_path / "value"
+    if content is None:
+        os.mkfifo(path)  # which would hold the start up
+    else:
+        path.write_bytes(content)
+    monkeypatch.setenv("X_TEST_FILE", str(path))
+    with pytest.raises(ImproperlyConfigured, match=f"X_TEST_FILE .*{words}"):
+        env.text("X_TEST")
+
+
+def test_a_file_behind_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "value").write_bytes(b"\xef\xbb\xbf7\r\n")
+    monkeypatch.setenv("X_TEST_FILE", str(tmp_path / "value"))
+    assert env.integer("X_TEST", 1, low=1, high=9) == 7
+
+
+def test_an_unknown_setting_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NMS_BATCHSIZE", "5")
+    monkeypatch.setenv("NMS_BATCH_SIZE_FILE", "")
+    found = [message.msg for message in run_checks(tags=["nms"]) if message.id == "nms.W003"]
+    assert found == ["There is no setting NMS_BATCHSIZE."]
+
+
+def settings_module(**environment: str) -> "subprocess.CompletedProcess[str]":
+    """A command that does nothing but read the settings."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "check", "--tag", "nms"],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+BAD_DATABASE_URLS = (
+    "mysql://h/n",
+    "postgresql://u:p@h:abc/n",
+    "postgresql://u:p@h:99999/n",
+    "postgresql://u:p@h:0/n",
+    "postgresql://u:pa/ss@h/n",
+    "postgresql://u:p[@h/n",
+    "postgresql://u:p@h/n?sslmod=require",
+)
+BAD_REDIS_URLS = (
+    "abc",
+    "http://h",
+    "redis://h:abc/0",
+    "redis://h/abc",
+    "redis://h/-1",
+    "redis://h?bogus=1",
+    "redis://h?db=x",
+    "redis://:pa/ss@h/0",
+    "redis://:p[@h/0",
+    "unix:",
+    "redis+socket:///x",
+    "sentinel://h:0/m",
+    "sentinel://h:99999/m",
+    "sentinel://h/m?db=x",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [("DATABASE_URL", url) for url in BAD_DATABASE_URLS] + [("REDIS_URL", url) for url in BAD_REDIS_URLS],
+)
+def test_a_bad_url_stops_the_start_in_one_line_without_its_password(
+    tmp_path: Path, name: str, url: str
+) -> None:
+    done = settings_module(NMS_STATE_DIR=str(tmp_path), **{name: url})
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"{name}" in line
+    assert "pa/ss" not in line
+    assert "Traceback" not in done.stderr
 
 
 def test_a_generated_secret_is_kept_and_private(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
-from nms_project import state
+from nms_project import env, state
 from nms_project.demo.scenario import Demo
 from nms_project.stack.errors import StackError
 from nms_project.stack.signals import end_on_signals
@@ -33,9 +33,10 @@ class Command(BaseCommand):
         demo = Demo(
             console=console,
             once=options["once"],
-            username=os.environ.get("DJANGO_SUPERUSER_USERNAME") or "admin",
+            username=env.text("DJANGO_SUPERUSER_USERNAME", "admin"),
             # Kept, so that a second demo can log in to the data of the first.
             password=os.environ.get("DJANGO_SUPERUSER_PASSWORD")
+            or env.text("DJANGO_SUPERUSER_PASSWORD")
             or state.secret(state_dir, "demo-password", lambda: secrets.token_urlsafe(12)),
             host_password=state.secret(state_dir, "demo-host-password", lambda: secrets.token_urlsafe(16)),
         )

@@ -5,9 +5,13 @@ import secrets
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import NotSupportedError, connection
 
+from nms_project import env
 from nms_project.checks import SETTINGS
 
 DEFAULT_USERNAME = "admin"
@@ -18,20 +22,47 @@ class Command(BaseCommand):
     help = "Migrates, makes partitions ahead, and creates the first administrator where there is no user yet."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        first = FirstAdministrator()
+        try:
+            connection.ensure_connection()
+        except NotSupportedError as error:
+            raise CommandError(str(error)) from None
         call_command("migrate", interactive=False, verbosity=0)
         call_command("partitions")
         users = get_user_model().objects
         if users.exists():
             return
-        username = os.environ.get("DJANGO_SUPERUSER_USERNAME") or DEFAULT_USERNAME
-        given = os.environ.get("DJANGO_SUPERUSER_PASSWORD", "")
-        if "DJANGO_SUPERUSER_PASSWORD" in os.environ and not given:
+        users.create_superuser(first.username, first.email, first.password)
+        if not first.is_given:
+            # The only time it is shown: to the person who started this, not through the logging.
+            self.stdout.write(
+                f"First administrator: {first.username}  password: {first.password}  (shown this once)"
+            )
+
+
+class FirstAdministrator:
+    """The DJANGO_SUPERUSER_ settings, checked before anything is done. Raises CommandError."""
+
+    def __init__(self) -> None:
+        self.username = env.text("DJANGO_SUPERUSER_USERNAME", DEFAULT_USERNAME)
+        self.email = env.text("DJANGO_SUPERUSER_EMAIL")
+        if os.environ.get("DJANGO_SUPERUSER_PASSWORD") == "":
             raise CommandError(
                 "DJANGO_SUPERUSER_PASSWORD is empty. Give a password, or unset it for a random one."
             )
-        password = given or secrets.token_urlsafe(12)
-        email = os.environ.get("DJANGO_SUPERUSER_EMAIL", "")
-        users.create_superuser(username, email, password)
-        if not given:
-            # The only time it is shown: to who started this, not by way of the logging.
-            self.stdout.write(f"First administrator: {username}  password: {password}  (shown this once)")
+        # As it is: a password may begin or end with a blank.
+        given = os.environ.get("DJANGO_SUPERUSER_PASSWORD") or env.text("DJANGO_SUPERUSER_PASSWORD")
+        self.is_given = bool(given)
+        self.password = given or secrets.token_urlsafe(12)
+        self._check()
+
+    def _check(self) -> None:
+        user = get_user_model()(username=self.username, email=self.email)
+        try:
+            user.clean_fields(exclude=["password"])
+            validate_password(self.password, user)
+        except ValidationError as error:
+            problems = getattr(error, "error_dict", None) or {"password": error}
+            name, texts = next(iter(problems.items()))
+            text = " ".join(ValidationError(texts).messages)
+            raise CommandError(f"DJANGO_SUPERUSER_{name.upper()}: {text}") from None

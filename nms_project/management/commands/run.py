@@ -38,7 +38,8 @@ class Command(BaseCommand):
             with servers() as started:
                 environment = dict(os.environ)
                 manage("prepare", environment=environment)
-                environment.pop("DJANGO_SUPERUSER_PASSWORD", None)  # no other process needs it
+                for name in ("DJANGO_SUPERUSER_PASSWORD", "DJANGO_SUPERUSER_PASSWORD_FILE"):
+                    environment.pop(name, None)  # no other process needs it
                 supervisor = Supervisor(sys.stdout, servers=started)
                 for name, command in process_commands().items():
                     supervisor.add(name, command)

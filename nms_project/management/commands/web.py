@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from django.db.backends.signals import connection_created
 from gunicorn.app.base import BaseApplication
 
+from nms_project.checks import SETTINGS
 from nms_project.postgres import waits_bound
 from nms_project.web_address import listening_address
 
@@ -53,7 +54,7 @@ def statements_bound(connection: Any, **_: Any) -> None:
 
 class Command(BaseCommand):
     help = "Serves the API and the admin on BIND:PORT."
-    requires_system_checks = ()
+    requires_system_checks = (SETTINGS,)
 
     def handle(self, *args: Any, **options: Any) -> None:
         Server().run()
