@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from drf_spectacular.generators import SchemaGenerator
 
+from nms_project.api import ID_PATTERN
+
 EXAMPLES = Path(__file__).with_name("api_examples.json")
 
 ERROR: dict[str, Any] = {
@@ -48,7 +50,6 @@ DESCRIPTIONS = {
 ALWAYS = ("400", "401", "403", "404", "406", "414", "429", "503")
 
 WRITING = ("409", "413", "415")
-ID_PATTERN = r"^\d{1,18}$"
 MAX_PATH_ID = 10**18 - 1
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -104,11 +105,11 @@ def ids_are_numbers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path in result["paths"].values():
         for method, operation in path.items():
             for parameter in operation.get("parameters", ()) if method in METHODS else ():
-                if parameter["in"] == "path" and parameter["schema"].get("pattern") == ID_PATTERN:
+                if parameter["in"] == "path" and parameter["schema"].get("pattern") == f"^{ID_PATTERN}$":
                     parameter["schema"] = {
                         "type": "integer",
                         "format": "int64",
-                        "minimum": 0,
+                        "minimum": 1,
                         "maximum": MAX_PATH_ID,
                     }
     return result
