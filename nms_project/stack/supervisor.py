@@ -146,7 +146,9 @@ class Supervisor:
         """SIGTERM to all, SIGKILL to what is left after STOP_SECONDS."""
         running = [child.popen for child in self._children if child.popen is not None]
         for popen in running:
-            popen.terminate()
+            # Not terminate(), which reaps one that has just ended.
+            with suppress(ProcessLookupError):
+                os.kill(popen.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while running and time.monotonic() < deadline:
             running = [popen for popen in running if not _has_ended(popen)]
@@ -172,7 +174,10 @@ class Supervisor:
 
 def _has_ended(popen: "subprocess.Popen[bytes]") -> bool:
     """Without reaping it: its id, which is its group's too, stays taken until the group is ended."""
-    return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    try:
+        return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # reaped already
+        return True
 
 
 def _reap(popen: "subprocess.Popen[bytes]") -> int:

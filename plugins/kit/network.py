@@ -11,7 +11,8 @@ import socket
 from plugins.contract import ErrorCode
 
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
-# The packet did not leave this machine, or a router on the way has lost its network.
+# The packet did not leave this machine, or a router on the way has lost its network. Not EACCES, which is
+# also what a host's firewall answers over IPv6; `has_route` sees a local route that prohibits.
 NO_NETWORK = frozenset(
     {
         errno.ENETUNREACH,
@@ -20,7 +21,6 @@ NO_NETWORK = frozenset(
         errno.ENODEV,
         errno.EAFNOSUPPORT,
         errno.EPERM,
-        errno.EACCES,
         errno.EINVAL,
     }
 )

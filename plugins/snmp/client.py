@@ -134,8 +134,11 @@ class Client:
         return found
 
     def grow(self) -> None:
-        """Ask for more objects at once again, in case a request was only lost."""
+        """Ask for more at once again, in case a request was only lost."""
         self._objects = min(OBJECTS_A_REQUEST, self._objects * 2)
+        self._columns_without_bulk.clear()
+        if self.version is not SnmpVersion.v1:
+            self._bulk = None
 
     async def _get(self, oids: Sequence[str], *, tries: int) -> Values | None:
         """Return None where the request must be divided."""
@@ -199,7 +202,7 @@ class Client:
                 rows = session.getbulk(oid, rows_at_once) if rows_at_once else session.getnext(oid)
             return anext(rows)
 
-        tries = 1 if rows_at_once and not self._bulk else TRIES
+        tries = 2 if rows_at_once and not self._bulk else TRIES
         while True:
             try:
                 name, value = await self._try(next_row, tries=tries)
@@ -245,7 +248,9 @@ class Client:
                     await self._before_last_try()
                 if attempt == tries:
                     if self.version is SnmpVersion.v3:
-                        self.renew()  # an agent set up anew drops what is for its old engine id
+                        self.renew()  # a reinstalled agent drops messages to its old engine ID
+                    if not self._has_answered:
+                        self.close()  # with the relay, whose sockets an agent that is down does not need
                     raise
             else:
                 self._asked_at = time.monotonic()

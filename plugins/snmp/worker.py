@@ -70,16 +70,19 @@ class SnmpHost:
         jitter = random.uniform(0.7, 1.3)  # noqa: S311 (no secret)
         self._layout_until = time.monotonic() + LAYOUT_SECONDS * jitter
         try:
-            self._layout = await layout_read(self.client, seconds=self._timeout_seconds * LAYOUT_SHARE)
+            layout = await layout_read(self.client, seconds=self._timeout_seconds * LAYOUT_SHARE)
         except (TimeoutError, AgentError):
             if self._layout is None:
                 raise
             return self._layout, False
-        for problem in self._layout.problems:
-            say(f"{self._target}: {problem}")
-        if self._layout.problems:
+        if layout.problems:
             self._layout_until = time.monotonic() + PARTIAL_LAYOUT_SECONDS * jitter
-        return self._layout, True
+            if self._layout is not None:
+                return self._layout, False
+        for problem in layout.problems:
+            say(f"{self._target}: {problem}")
+        self._layout = layout
+        return layout, True
 
 
 class SnmpWorker:
@@ -90,7 +93,11 @@ class SnmpWorker:
 
     async def work(self, task: Task) -> ResultFields:
         if task.operation is Operation.DISCOVERY:
-            return {"success": True, "hostname": await SnmpHost(task).hostname()}
+            met = SnmpHost(task)
+            try:
+                return {"success": True, "hostname": await met.hostname()}
+            finally:
+                await met.close()
         async with self._cache.session(task) as host:
             try:
                 document = await host.poll()

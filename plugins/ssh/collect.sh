@@ -20,7 +20,7 @@ while read -r device point type rest; do
         *) case $device in /dev/*) ;; *) continue ;; esac ;;
     esac
     case "$hung" in *" $point "*) continue ;; esac
-    echo "$point"
+    printf '%s\n' "$point"
     case $point in *\\*) point=$(printf '%b' "$point") ;; esac
     set -- "$@" "$point"
 done </proc/mounts

@@ -20,8 +20,11 @@ TICKS_PER_SECOND = 100  # USER_HZ, of every processor
 BACK_TICKS = 1_000  # idle time may go back by a little (proc(5)); further back it began again
 MEASURED_TWICE = 2.0  # processor time that has passed against the time of the clock, beyond which it jumped
 DF_LINE = re.compile(
-    r"^(?P<device>.*?)\s+(?P<size>\d+)\s+(?P<used>-?\d+)\s+(?P<free>-?\d+)\s+(?:\d+%|-)\s+(?P<point>/.*)$"
+    r"^(?P<device>\S.*?)\s+(?P<size>[0-9]{1,18})\s+-?[0-9]{1,18}\s+(?P<free>-?[0-9]{1,18})"
+    r"\s+(?:[0-9]{1,9}%|-)\s+(?P<point>/.*)$"
 )
+PROCESS_ID = re.compile("[0-9]{1,9}")
+MAX_DF_LINE = 8 * 1024  # two paths; the expression above takes long for what is longer
 OCTAL = re.compile(r"\\([0-7]{3})")
 
 Sections = Mapping[str, str]
@@ -63,7 +66,7 @@ def marked(output: bytes) -> Sections:
 
 def disk_probe_of(output: bytes) -> DiskProbe:
     sections = marked(output)
-    pids = [int(pid) for pid in sections.get("dfpid", "").split() if pid.isdecimal()]
+    pids = [int(pid) for pid in sections.get("dfpid", "").split() if PROCESS_ID.fullmatch(pid)]
     is_complete = "end" in sections or not pids
     points = sections.get("mounts", "").split()
     return DiskProbe(is_complete, points, len(pids), pids[-1] if pids else 0)
@@ -189,7 +192,8 @@ def _disk(df: str, mounts: str) -> dict[str, Any]:
     used: dict[str, int] = {}
     free: dict[str, int] = {}
     seen: set[str] = set()
-    for match in filter(None, map(DF_LINE.match, df.splitlines())):
+    lines = (line for line in df.splitlines() if len(line) <= MAX_DF_LINE)
+    for match in filter(None, map(DF_LINE.match, lines)):
         device, size = match["device"], int(match["size"]) * KIB
         if device in seen or not size:
             continue

@@ -72,9 +72,11 @@ class HungMounts:
         probe = disk_probe_of(output)
         if probe.is_complete:
             self._is_searching = False
+            for point in probe.points:  # which has answered
+                self._found.pop(point, None)
             return 0
-        # All together say nothing of which one it was: the next poll measures one by one.
-        if self._is_searching or len(probe.points) == 1:
+        # One df for all file systems does not show which one hangs: the next poll measures one by one.
+        if probe.measured <= len(probe.points) and (self._is_searching or len(probe.points) == 1):
             self._found[probe.points[probe.measured - 1]] = (probe.pid, time.monotonic() + HUNG_SECONDS)
         else:
             self._is_searching = True

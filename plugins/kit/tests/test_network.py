@@ -29,7 +29,6 @@ def os_error(number: int) -> OSError:
         errno.ENETDOWN,
         errno.EAFNOSUPPORT,
         errno.EPERM,
-        errno.EACCES,
         errno.EMFILE,
         errno.EADDRNOTAVAIL,
     ],

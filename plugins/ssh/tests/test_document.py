@@ -1,11 +1,13 @@
 """From /proc to the document: pure functions, with what hosts print and what they should not."""
 
+import time
 from typing import Any
 
 import pytest
 
 from plugins.ssh.connection import _HostKeyGuard
 from plugins.ssh.document import NotLinux, counters_of, document_of, hostname_of, marked, sections_of
+from plugins.ssh.worker import HungMounts
 
 STAT = "cpu  {user} 0 0 {idle} 0 0 0 0 0 0\ncpu0 {user} 0 0 {idle} 0 0 0 0 0 0\nbtime 5"
 NET = """Inter-| Receive
@@ -145,3 +147,29 @@ def test_odd_figures_are_left_out() -> None:
 def test_only_what_stands_behind_its_mark_is_a_host_name() -> None:
     assert hostname_of(marked(b"motd\n@nms-hostname\nhost-1\n@nms-end\n")) == "host-1"
     assert hostname_of(marked(b"This account is currently not available.\n")) == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [" " * 500_000, "a " * 250_000, f"/dev/a {'9' * 5_000} 1 1 1% /", f"/dev/a 1 1 1 1% /{'x' * 50_000}"],
+)
+def test_a_line_that_no_df_prints_costs_nothing(line: str) -> None:
+    started = time.monotonic()
+    found = document(output(), output(uptime="101 5", df=f"{DF}\n{line}"))
+    assert "/" in found["disk"]["drives"]
+    assert time.monotonic() - started < 2
+
+
+def test_process_ids_without_mount_points_are_passed_over() -> None:
+    hung = HungMounts()
+    for _ in range(2):
+        assert hung.note(b"@nms-mounts\n/a\n/b\n@nms-dfpid\n1\n2\n3\n@nms-df\n") == 3
+    assert b"hung=' '" in hung.prologue()
+
+
+def test_a_file_system_that_has_answered_is_not_left_out_any_more() -> None:
+    hung = HungMounts()
+    assert hung.note(b"@nms-mounts\n/a\n@nms-dfpid\n7\n@nms-df\n") == 7
+    assert b"/a" in hung.prologue()
+    assert hung.note(b"@nms-mounts\n/a\n@nms-dfpid\n8\n@nms-df\n@nms-end\n") == 0
+    assert b"/a" not in hung.prologue()
