@@ -14,7 +14,7 @@ def main() -> None:
 
     try:
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:  # in one line: whoever set it is no programmer of ours
+    except ImproperlyConfigured as error:  # an operator needs its one line, not our traceback
         sys.exit(f"{sys.argv[0]}: {error}")
 
 

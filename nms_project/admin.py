@@ -60,8 +60,8 @@ class ModelAdmin(LookedModelAdmin[Row]):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Allow the lookups of the list's filters and links alone.
 
-        Django allows any of the model's own columns, by which whoever may see the list could guess what it
-        does not show: a ciphertext, a password's hash, a token's.
+        Django allows any of the model's own columns, so users that can see the list could guess what it does
+        not show: a ciphertext, or the hash of a password or token.
         """
         filters = self.get_list_filter(request) if request is not None else self.list_filter
         allowed = {*self.linked_lookups}

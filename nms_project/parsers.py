@@ -15,7 +15,7 @@ class BoundedJSONParser(JSONParser):
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        # A byte order mark before it is no part of it (RFC 8259, section 8.1).
+        # A byte order mark before it is not part of the JSON text (RFC 8259, section 8.1).
         context = {**(parser_context or {}), "encoding": "utf-8-sig"}
         try:
             data = super().parse(stream, media_type, context)

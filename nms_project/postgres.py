@@ -1,7 +1,7 @@
 """PostgreSQL that does not do its work is unavailable, whatever psycopg makes of it.
 
 One that takes no writes any more, such as one that a switchover left behind, is an error of ours to psycopg.
-One that is frozen behind its socket is none at all: no timeout of the server's, nor of TCP, ends the wait.
+One that is frozen behind its socket never answers: no timeout of the server's, nor of TCP, ends the wait.
 """
 
 from collections.abc import Callable, Iterator

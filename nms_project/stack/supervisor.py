@@ -43,15 +43,21 @@ class Server(Protocol):
 class _Retry:
     """When something that ended is started again."""
 
+    started_at: float = 0.0
     ends_in_a_row: int = 0
     due_at: float = 0.0
 
-    def note_end(self, ran_for_seconds: float) -> float:
+    def note_start(self) -> None:
+        self.started_at = time.monotonic()
+
+    def note_end(self) -> float:
         """Return how long to wait."""
-        self.ends_in_a_row = 0 if ran_for_seconds >= HEALTHY_SECONDS else self.ends_in_a_row
+        now = time.monotonic()
+        if now - self.started_at >= HEALTHY_SECONDS:
+            self.ends_in_a_row = 0
         pause = RESTART_SECONDS[min(self.ends_in_a_row, len(RESTART_SECONDS) - 1)]
         self.ends_in_a_row += 1
-        self.due_at = time.monotonic() + pause
+        self.due_at = now + pause
         return pause
 
 
@@ -61,7 +67,6 @@ class _Child:
         self.command = command
         self.colour = colour
         self.popen: subprocess.Popen[bytes] | None = None
-        self.started_at = 0.0
         self.retry = _Retry()
 
 
@@ -73,8 +78,7 @@ class Supervisor:
         self._printing = threading.Lock()
         self._colours = get_colours()
         self._servers = dict(servers or {})
-        self._server_retries = {name: _Retry() for name in self._servers}
-        self._server_started_at = dict.fromkeys(self._servers, time.monotonic())
+        self._server_retries = {name: _Retry(started_at=time.monotonic()) for name in self._servers}
         self._children: list[_Child] = []
         self._signal = 0
 
@@ -105,18 +109,17 @@ class Supervisor:
         self._signal = self._signal or number
 
     def _supervise(self, child: _Child, environment: Mapping[str, str], cwd: Path) -> None:
-        now = time.monotonic()
         if child.popen is None:
-            if now >= child.retry.due_at:
+            if time.monotonic() >= child.retry.due_at:
                 self._start(child, environment, cwd)
         elif _has_ended(child.popen):
             code = _reap(child.popen)
             child.popen = None
-            pause = child.retry.note_end(now - child.started_at)
+            pause = child.retry.note_end()
             self._say(f"{child.name} ended with exit code {code}; it is started again in {pause:g} s")
 
     def _start(self, child: _Child, environment: Mapping[str, str], cwd: Path) -> None:
-        child.started_at = time.monotonic()
+        child.retry.note_start()
         child.popen = subprocess.Popen(
             [*ending_with_parent("TERM"), "/bin/sh", "-c", f"exec {child.command}"],
             env=dict(environment),
@@ -131,16 +134,16 @@ class Supervisor:
 
     def _restart_servers(self) -> None:
         for name, server in self._servers.items():
-            retry, now = self._server_retries[name], time.monotonic()
-            if server.process is None or server.process.poll() is None or now < retry.due_at:
+            retry = self._server_retries[name]
+            if server.process is None or server.process.poll() is None or time.monotonic() < retry.due_at:
                 continue
-            pause = retry.note_end(now - self._server_started_at[name])
+            pause = retry.note_end()
             self._say(f"{name} ended with exit code {server.process.returncode}; it is started again")
             try:
                 server.start()
             except StackError as error:
                 self._say(f"{error} It is tried again in {pause:g} s")
-            self._server_started_at[name] = time.monotonic()
+            retry.note_start()
 
     def _stop(self) -> None:
         """SIGTERM to all, SIGKILL to what is left after STOP_SECONDS."""

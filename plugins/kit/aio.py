@@ -34,7 +34,7 @@ from plugins.kit.tasks import (
 BATCH_TASKS = 500  # worked on at once
 STREAM_TASKS = 2_000
 END_SECONDS = 2.0
-ORPHAN_SECONDS = 10.0  # to close sessions in when the host has ended: nobody waits for this process
+ORPHAN_SECONDS = 10.0  # to close sessions in when the host has ended: no process waits for this one
 SWEEP_SECONDS = 5.0
 MAX_UNWRITTEN = 16 * 1024 * 1024
 

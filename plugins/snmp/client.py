@@ -71,8 +71,8 @@ class AgentError(Exception):
     """The agent answers something else than SNMP promises."""
 
 
-# What an agent that has answered before may say because of one object: a value that cannot be decoded, or one
-# that this user may not read (authorizationError).
+# Errors that one object can cause on an agent that has answered before: a value that cannot be decoded, or
+# one that this user may not read (authorizationError).
 OF_ONE_OBJECT = (SnmpAuthError, SnmpDecodeError, AgentError)
 
 
@@ -169,7 +169,7 @@ class Client:
         return found
 
     async def column(self, oid: str, *, rows_at_once: int = NUMBERS) -> dict[str, ValueType]:
-        """Return a column of a table by index (the rest of the OID); empty where there is no such table.
+        """Return a column of a table by index (the rest of the OID); empty where the table does not exist.
 
         Raise TableError for one without an end. An agent that cannot answer GETBULK is asked by GETNEXT.
         """
@@ -266,7 +266,7 @@ class Client:
         except RuntimeError:  # of gufo-snmp, for an answer with an empty OID
             raise AgentError(MALFORMED) from None
         except BaseException as error:
-            # A panic of gufo-snmp's Rust code is no Exception. The session is usable afterwards.
+            # A panic of gufo-snmp's Rust code is not an Exception. The session is usable afterwards.
             if type(error).__name__ != "PanicException":
                 raise
             await self._check_privacy()

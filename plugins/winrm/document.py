@@ -139,7 +139,7 @@ def _disk(rows: Rows) -> dict[str, Any]:
     ]
     drives = {}
     for name, capacity, row in found:
-        size, free = _integer({"size": capacity}, "size"), _integer(row, "FreeSpace")
+        size, free = _whole(capacity), _integer(row, "FreeSpace")
         if name and size and free is not None:
             drives[str(name)] = {"total": size, "free": free}
     if not drives:
@@ -203,8 +203,12 @@ def _rates(before: Sample | None, now: Sample) -> tuple[float, ...] | None:
 
 
 def _integer(row: Row, name: str) -> int | None:
+    return _whole(row.get(name))
+
+
+def _whole(value: Any) -> int | None:
     """CIM sends text, PowerShell numbers; what a host does not know is null, which is not 0."""
     try:
-        return int(row[name])
-    except (KeyError, TypeError, ValueError, OverflowError):
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -39,7 +39,7 @@ BATCH_GREENLETS = 150
 STREAM_GREENLETS = 1_000
 READ_BYTES = 64 * 1024
 END_SECONDS = 2.0
-ORPHAN_SECONDS = 10.0  # to delete shells in when the host has ended: nobody waits for this process
+ORPHAN_SECONDS = 10.0  # to delete shells in when the host has ended: no process waits for this one
 SPARE_FILES = 512  # connections that are being opened, and pipes
 
 
