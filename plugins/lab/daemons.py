@@ -10,12 +10,16 @@ ROOT = Path(__file__).resolve().parents[2] / ".venv" / "daemons"
 LIBRARIES = os.pathsep.join(str(path) for path in ROOT.glob("**/lib/*-linux-gnu"))
 
 
-def program(path: str) -> str:
-    """Such as usr/sbin/snmpd. Raises FileNotFoundError with the remedy."""
-    found = ROOT / path
-    if not found.exists():
-        raise FileNotFoundError(f"{found} is missing: run `make test`, or `sh .ci/daemons {ROOT}`")
-    return str(found)
+# Debian 13 moved what Debian 12 has in bin and sbin below usr.
+FOLDERS = ("usr/sbin", "usr/bin", "sbin", "bin")
+
+
+def program(name: str) -> str:
+    """Return the path of an unpacked program, such as snmpd. Raise FileNotFoundError with the remedy."""
+    for folder in FOLDERS:
+        if (ROOT / folder / name).exists():
+            return str(ROOT / folder / name)
+    raise FileNotFoundError(f"{ROOT} has no {name}: run `make test`, or `sh .ci/daemons {ROOT}`")
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -75,7 +75,7 @@ class Agent:
             self._process = subprocess.Popen(
                 [
                     *self._prefix,
-                    program("usr/sbin/snmpd"),
+                    program("snmpd"),
                     "-f",
                     "-Lo",
                     "-m",

@@ -84,7 +84,7 @@ class Server:
         return f"[{self.address}]:{PORT} {self.host_key}"
 
     def start(self) -> None:
-        command = [program("usr/sbin/sshd"), "-D", "-e", "-f", str(self.folder / "config")]
+        command = [program("sshd"), "-D", "-e", "-f", str(self.folder / "config")]
         if IS_ROOT:
             (self.folder / "run").write_text(
                 f"mount --bind {self.folder}/passwd /etc/passwd\n"
@@ -136,7 +136,7 @@ class Server:
         path = self.folder / name
         subprocess.run(
             [
-                program("usr/bin/ssh-keygen"),
+                program("ssh-keygen"),
                 "-q",
                 "-t",
                 kind,
@@ -156,7 +156,7 @@ class Server:
     def _write_shells(self) -> None:
         applets = self.folder / "busybox"
         applets.mkdir(exist_ok=True)
-        shutil.copy(program("bin/busybox"), applets / "busybox")
+        shutil.copy(program("busybox"), applets / "busybox")
         for name in APPLETS:
             (applets / name).unlink(missing_ok=True)
             (applets / name).symlink_to("busybox")

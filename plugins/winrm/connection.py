@@ -67,8 +67,8 @@ def transport_of(credentials: Mapping[str, Any]) -> str:
         return "ntlm"
     if not EXTRAS.get(transport, True):
         raise ExtraMissing(
-            f"transport {transport} needs a package that is not installed: pip install 'nms[{transport}]' "
-            "where the poll workers run"
+            f"transport {transport} needs a package that is not installed; on the poll workers, run "
+            f"pip install 'pywinrm[{transport}]'"
         )
     return transport
 

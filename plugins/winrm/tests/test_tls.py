@@ -152,4 +152,4 @@ def test_credentials_that_cannot_be_used_name_the_field(
 def test_a_transport_without_its_package_names_the_extra(simulator: Simulator) -> None:
     result = poll(simulator, transport="kerberos")
     assert result["error_code"] == "internal"
-    assert "pip install 'nms[kerberos]'" in result["error"]
+    assert "pip install 'pywinrm[kerberos]'" in result["error"]
