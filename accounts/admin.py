@@ -85,6 +85,7 @@ class RoleAdmin(GroupAdmin, ModelAdmin[Group]):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
+    empty_text = "Changes that people make are recorded here."
     list_display = ("at", "actor", "source", "address", "action", "object_type", "object_name")
     list_filter = ("action", "object_type", "source")
     search_fields = ("object_name", "actor", "object_id")
@@ -93,6 +94,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ModelAdmin[ApiToken]):
+    empty_text = "Users make tokens for programs that use the API."
     list_display = ("name", "user", "scope", "created_at", "expires_at", "last_used_at", "revoked_at")
     list_filter = ("scope",)
     list_select_related = ("user",)

@@ -63,7 +63,11 @@ def _forget(ids: list[int], request: HttpRequest, fields: Mapping[str, Any]) -> 
 
 
 def _acknowledge(ids: list[int], request: HttpRequest, fields: Mapping[str, Any]) -> Outcomes:
-    return bulk.devices_acknowledge(ids)
+    return bulk.devices_acknowledge(ids, by=request.user.get_username())
+
+
+def _unacknowledge(ids: list[int], request: HttpRequest, fields: Mapping[str, Any]) -> Outcomes:
+    return bulk.devices_unacknowledge(ids)
 
 
 def _delete(ids: list[int], request: HttpRequest, fields: Mapping[str, Any]) -> Outcomes:
@@ -75,6 +79,7 @@ ACTIONS = {
     "provision": BulkAction("Provision: poll from now on", "Provision", CHANGE, _provision),
     "deactivate": BulkAction("Deactivate: stop polling", "Deactivate", CHANGE, _deactivate),
     "acknowledge": BulkAction("Acknowledge: take off the problems", "Acknowledge", CHANGE, _acknowledge),
+    "unacknowledge": BulkAction("Take back the acknowledgement", "Take back", CHANGE, _unacknowledge),
     "set_interval": BulkAction("Set the interval", "Set", CHANGE, _set_interval, IntervalForm),
     "forget": BulkAction(
         "Forget what is remembered, such as the host key",

@@ -13,7 +13,7 @@ from metrics.paths import device_paths, path_parse
 from metrics.sample_rollups import SAMPLES
 from metrics.series import Band, device_bands
 from nms_project.errors import OF_ALL_FIELDS, InvalidInput
-from polling.availability import PingPoint, ping_series
+from polling.ping_series import PingPoint, ping_series
 from polling.verdict_rollups import VERDICTS
 
 MAX_CHARTS = 30  # before somebody asks for all

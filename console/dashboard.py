@@ -10,9 +10,7 @@ from datetime import datetime, timedelta
 
 import redis
 from django.core.cache import cache
-from django.db.models import Count
 
-from devices.models import Device, DeviceStatus
 from devices.services import database_now
 from discovery.models import DiscoveryRun
 from discovery.selectors import runs_open
@@ -20,14 +18,16 @@ from nms_project.heartbeat import Worker, workers_list
 from nms_project.queues import queue_names
 from polling.backlog import queue_lengths
 from polling.busiest import Busy, busiest
-from polling.fleet import Completeness, ScheduleState, completeness, lateness, schedule_state
-from polling.problems import Flapping, Problems, flapping, problems_now, status_moves
+from polling.fleet import HourOfFleet, ScheduleState, fleet_hours, lateness, schedule_state
+from polling.outages import MonitoredTime
+from polling.problems import Flapping, Problems, flapping, problems_now
+from polling.states import StateCounts, state_counts
 
 KEPT_SECONDS = 4
 _gathering = threading.Lock()
 SHOWN = 10
 HOURS = timedelta(hours=24)
-CHANGE_RANGE = timedelta(hours=1)
+NEW_RANGE = timedelta(hours=1)  # for what went down of late
 LATE_SECONDS = 2.0  # one of LATENESS_BOUNDS
 TITLES = {
     "cpu": ("Processor", "%"),
@@ -38,17 +38,8 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class StatusCount:
-    """`moved`: by how many it grew within the last hour."""
-
-    status: str
-    count: int
-    moved: int
-
-
-@dataclass(frozen=True, slots=True)
 class Bar:
-    """One hour. None where nothing was due, or nothing told whether the devices answer."""
+    """One hour. None where nothing was due, or no device was monitored."""
 
     start: datetime
     percent: float | None
@@ -92,7 +83,7 @@ class Top:
 @dataclass(frozen=True, slots=True)
 class Dashboard:
     at: datetime
-    statuses: Sequence[StatusCount]
+    states: StateCounts
     problems: Problems
     flapping: Sequence[Flapping]
     fleet: Fleet
@@ -119,7 +110,7 @@ def dashboard() -> Dashboard:
 def _gathered(now: datetime) -> Dashboard:
     return Dashboard(
         at=now,
-        statuses=_statuses(now),
+        states=state_counts(new_since=now - NEW_RANGE),
         problems=problems_now(now, limit=SHOWN),
         flapping=flapping(now, limit=SHOWN),
         fleet=_fleet(now),
@@ -129,16 +120,8 @@ def _gathered(now: datetime) -> Dashboard:
     )
 
 
-def _statuses(now: datetime) -> list[StatusCount]:
-    counts = dict(Device.objects.order_by().values_list("status").annotate(Count("pk")))
-    moved = status_moves(now - CHANGE_RANGE)
-    # The worst first, then the usual.
-    shown = (DeviceStatus.ERROR, DeviceStatus.ACTIVE, DeviceStatus.DISCOVERED, DeviceStatus.INACTIVE)
-    return [StatusCount(status.value, counts.get(status, 0), moved[status]) for status in shown]
-
-
 def _fleet(now: datetime) -> Fleet:
-    hours = completeness(start=now - HOURS, end=now, now=now)
+    hours = fleet_hours(start=now - HOURS, end=now, now=now)
     late = lateness(now)
     polls = late[-1][1]
     return Fleet(
@@ -151,12 +134,14 @@ def _fleet(now: datetime) -> Fleet:
     )
 
 
-def _availability(hours: Sequence[Completeness]) -> float | None:
-    up, down = sum(hour.verdicts["ok"] for hour in hours), sum(hour.down for hour in hours)
-    return _percent(up, up + down)
+def _availability(hours: Sequence[HourOfFleet]) -> float | None:
+    time = MonitoredTime()
+    for hour in hours:
+        time.add(hour.time or MonitoredTime())
+    return time.percent
 
 
-def _completeness(hours: Sequence[Completeness]) -> float | None:
+def _completeness(hours: Sequence[HourOfFleet]) -> float | None:
     return _percent(sum(hour.verdicts.answered for hour in hours), sum(hour.verdicts.due for hour in hours))
 
 

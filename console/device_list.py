@@ -12,34 +12,37 @@ from console.strip_svg import strip_svg
 from devices.models import Device, DeviceStatus
 from devices.services import database_now
 from nms_project.admin import ChangeList
-from polling.problems import FAILING
+from polling import states
+from polling.models import VerdictKind
 from polling.strips import strips
 
-DOWN = Q(has_failed=True)
-SILENT = Q(status=DeviceStatus.ACTIVE, poll_state__last_verdict__in=FAILING)
-PROBLEMS = {
-    "any": ("Any", DOWN | SILENT),
-    "down": ("Taken off after failures", DOWN),
-    "failing": ("Polled, and does not answer", SILENT),
-    "login": ("Refuses the login", Q(poll_state__last_verdict="auth_failed")),
-    "unheard": (
-        "Polled, and never heard",
-        Q(status=DeviceStatus.ACTIVE, poll_state__last_verdict=""),
-    ),
+# Saved views hold these names.
+STATES = {
+    "problem": ("Problem: down or failing", states.IS_PROBLEM),
+    "down": ("Down", states.IS_DOWN),
+    "acknowledged": ("Down, acknowledged", states.IS_ACKNOWLEDGED),
+    "configuration": ("Down by configuration", Q(status=DeviceStatus.ERROR)),
+    "failing": ("Failing", states.IS_FAILING),
+    "login": ("Failing, login refused", states.ACTIVE & Q(poll_state__last_verdict=VerdictKind.AUTH_FAILED)),
+    "up": ("Up", states.IS_UP),
+    "unmonitored": ("Not monitored", states.IS_UNMONITORED),
+    "waiting": ("Waiting for an answer", states.IS_WAITING),
+    "pending": ("Pending: not provisioned yet", states.IS_PENDING),
+    "paused": ("Paused by a person", states.IS_PAUSED),
 }
 
 
-class ProblemFilter(admin.SimpleListFilter):
-    title = "problem"
-    parameter_name = "problem"
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(name, title) for name, (title, _) in PROBLEMS.items()]
+        return [(name, title) for name, (title, _) in STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Device]) -> QuerySet[Device]:
-        if self.value() not in PROBLEMS:
+        if self.value() not in STATES:
             return queryset
-        return queryset.filter(PROBLEMS[str(self.value())][1])
+        return queryset.filter(STATES[str(self.value())][1])
 
 
 class DeviceList(ChangeList):

@@ -12,6 +12,7 @@ from django.contrib.admin.filters import RelatedOnlyFieldListFilter
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.db.models.expressions import Combinable
 from django.http import (
     Http404,
     HttpRequest,
@@ -26,7 +27,7 @@ from django.views.decorators.http import require_POST
 
 from console import bulk as bulk_pages
 from console.charts import charts_of, range_checked
-from console.device_list import DeviceList, ProblemFilter, headers_of
+from console.device_list import DeviceList, StateFilter, headers_of
 from console.pages import REFRESH_SECONDS, id_of, json_answer, own_path, trial_told
 from console.saved_views import query_of, view_forget, view_save, views_of
 from console.timeline import periods
@@ -40,6 +41,7 @@ from nms_project.api import error_body
 from nms_project.errors import InvalidInput, NMSError
 from polling.explain import device_explain
 from polling.models import Verdict
+from polling.states import SEVERITY
 
 SHOWN_VERDICTS = 20
 SHOWN_CHANGES = 20
@@ -60,8 +62,8 @@ class DevicePageAdmin(DeviceAdmin):
 
     list_display = (*DeviceAdmin.list_display, "last_day")
     list_filter = (
+        StateFilter,
         "status",
-        ProblemFilter,
         "plugin_id",
         ("discovery_profile", RelatedOnlyFieldListFilter),
         "should_ping",
@@ -93,6 +95,9 @@ class DevicePageAdmin(DeviceAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return DeviceList
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str | Combinable, ...]:
+        return (SEVERITY, "sort_name", "pk")
 
     def get_list_display(self, request: HttpRequest) -> Any:
         columns = super().get_list_display(request)
@@ -225,8 +230,16 @@ def _asking(name: str) -> Callable[..., HttpResponse]:
 
 
 def _acknowledge(request: HttpRequest, device: Device) -> tuple[int, str]:
-    services.device_acknowledge(device_id=device.pk)
-    return messages.SUCCESS, f"{device.hostname} is no problem any more, and stays {device.status}."
+    services.device_acknowledge(device_id=device.pk, by=request.user.get_username())
+    return (
+        messages.SUCCESS,
+        f"{device.hostname} is acknowledged. It stays down, off the list of problems.",
+    )
+
+
+def _unacknowledge(request: HttpRequest, device: Device) -> tuple[int, str]:
+    services.device_unacknowledge(device_id=device.pk)
+    return messages.SUCCESS, f"{device.hostname} is on the list of problems again."
 
 
 def _poll(request: HttpRequest, device: Device) -> tuple[int, str]:
@@ -256,5 +269,6 @@ ACTIONS: dict[str, tuple[Do, str]] = {
     "provision": (_provision, "devices.change_device"),
     "deactivate": (_deactivate, "devices.change_device"),
     "acknowledge": (_acknowledge, "devices.change_device"),
+    "unacknowledge": (_unacknowledge, "devices.change_device"),
     "test": (_test, "devices.use_credentialprofile"),
 }

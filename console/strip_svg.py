@@ -11,8 +11,8 @@ OUTSTANDING = 4  # pixels by which what is bad rises above the rest, so that it 
 
 
 def strip_svg(strip: Strip) -> SafeString:
-    """A bar for each hour, from the oldest: how much of it the device answered, and above that how much not.
-    An hour without polls has none.
+    """Draw a bar for each hour, from the oldest: the time that the device was up, and above it the time that
+    it was down. An hour in which it was not monitored has no bar.
     """
     up, down = [], []
     for index, share in enumerate(strip.hours):
@@ -27,7 +27,7 @@ def strip_svg(strip: Strip) -> SafeString:
         if missed:
             down.append(f"M{left} {top}V0h{BAR}V{top}z")
     width = HOURS * STEP - (STEP - BAR)
-    label = f"{percent(strip.percent)} up" if strip.percent is not None else "no polls"
+    label = f"{percent(strip.percent)} up" if strip.percent is not None else "not monitored"
     return format_html(
         '<svg class="nms-strip" role="img" aria-label="24 hours: {}" width="{}" height="{}" '
         'viewBox="0 0 {} {}"><title>{}</title>'

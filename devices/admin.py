@@ -17,6 +17,7 @@ from devices.models import CredentialProfile, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from devices.search import devices_search
 from devices.transfer import CredentialTable, DeviceTable
+from nms_project.natural_order import natural_key
 from nms_project.transfer.admin import TableAdmin
 
 
@@ -26,9 +27,11 @@ class CredentialProfileAdmin(TableAdmin):
 
     table = CredentialTable()
     form = CredentialForm
+    empty_text = "A credential profile is a login that NMS uses on devices. Discovery and polling need one."
     list_display = ("name", "protocol", "description", "updated_at")
     list_filter = ("protocol",)
     search_fields = ("name", "description")
+    ordering = (natural_key("name"), "pk")
     readonly_fields = ("protocol",)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
@@ -82,8 +85,10 @@ class DeviceForm(forms.ModelForm[Device]):
 class DeviceAdmin(TableAdmin):
     table = DeviceTable()
     form = DeviceForm
+    empty_text = "Devices are what NMS polls. Let discovery find them in a network, or add one by hand."
+    next_step = ("admin:discovery_discoveryprofile_changelist", "Go to discovery profiles")
     list_display: tuple[Any, ...] = (
-        "hostname",
+        "name",
         "ip_address",
         "port",
         "plugin_id",
@@ -117,6 +122,10 @@ class DeviceAdmin(TableAdmin):
             "should_ping",
         )
         return (*settable, *self.readonly_fields) if obj else settable
+
+    @admin.display(description="hostname", ordering="sort_name")
+    def name(self, device: Device) -> str:
+        return device.hostname
 
     @admin.display(description="last verdict")
     def last_verdict(self, device: Device) -> str:

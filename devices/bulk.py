@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from django.db import models
 
 from devices import services
-from devices.models import Device, DeviceStatus
+from devices.models import Device
 
 MAX_DEVICES = 1_000  # in one call: some seconds of work
 
@@ -20,6 +20,7 @@ class Outcome(models.TextChoices):
     DELETED = "deleted", "deleted"
     FORGOTTEN = "forgotten", "forgotten: learned anew with the next poll"
     ACKNOWLEDGED = "acknowledged", "acknowledged"
+    UNACKNOWLEDGED = "unacknowledged", "not acknowledged any more"
     NOT_FOUND = "not_found", "not found"
 
 
@@ -32,13 +33,10 @@ def devices_provision(device_ids: Iterable[int], *, interval_seconds: int | None
 
 
 def devices_deactivate(device_ids: Iterable[int], *, reason: str) -> dict[int, Outcome]:
-    """Those that are active; of the others nothing changes, nor the reason why they are not."""
+    """Those that are active or have failed. The others keep their status and its reason."""
 
     def one(device_id: int) -> Outcome:
-        done = services.device_take_off(
-            device_id=device_id, status=DeviceStatus.INACTIVE, reason=reason, has_failed=False
-        )
-        if done:
+        if services.device_deactivate(device_id=device_id, reason=reason):
             return Outcome.DEACTIVATED
         return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
 
@@ -70,12 +68,21 @@ def devices_forget(device_ids: Iterable[int]) -> dict[int, Outcome]:
     return _each(device_ids, one)
 
 
-def devices_acknowledge(device_ids: Iterable[int]) -> dict[int, Outcome]:
+def devices_acknowledge(device_ids: Iterable[int], *, by: str) -> dict[int, Outcome]:
     """Those that failed; see services.device_acknowledge."""
 
     def one(device_id: int) -> Outcome:
-        if services.device_acknowledge(device_id=device_id):
+        if services.device_acknowledge(device_id=device_id, by=by):
             return Outcome.ACKNOWLEDGED
+        return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
+
+    return _each(device_ids, one)
+
+
+def devices_unacknowledge(device_ids: Iterable[int]) -> dict[int, Outcome]:
+    def one(device_id: int) -> Outcome:
+        if services.device_unacknowledge(device_id=device_id):
+            return Outcome.UNACKNOWLEDGED
         return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
 
     return _each(device_ids, one)

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from devices.addresses import host_address_check
+from nms_project.natural_order import natural_key
 from plugins.registry import ICMP
 
 MIN_INTERVAL_SECONDS = 10
@@ -93,8 +94,15 @@ class Device(Timestamped):
     status = models.CharField(max_length=16, choices=DeviceStatus.choices, default=DeviceStatus.DISCOVERED)
     status_reason = models.CharField(max_length=500, blank=True)
     status_since = models.DateTimeField()
-    # It left the schedule by itself: its failures, or its configuration, took it off.
+    # Its failures, or its configuration, took it off the schedule, and no person has changed that since.
     has_failed = models.BooleanField(default=False, db_default=False, editable=False)
+    # Who knows of that and when they said so; kept until the status changes.
+    acknowledged_by = models.CharField(max_length=150, blank=True, db_default="", editable=False)
+    acknowledged_at = models.DateTimeField(null=True, editable=False)
+    # The host name in natural order, made by PostgreSQL.
+    sort_name = models.GeneratedField(
+        expression=natural_key("hostname"), output_field=models.TextField(), db_persist=True
+    )
     # What devices/search.py looks into, made by PostgreSQL.
     search_text = models.GeneratedField(
         expression=models.Func(
@@ -112,6 +120,7 @@ class Device(Timestamped):
         constraints = [models.UniqueConstraint(fields=["ip_address", "port"], name="device_ip_port_unique")]
         indexes = [
             models.Index(fields=["hostname", "id"], name="device_hostname"),
+            models.Index(fields=["sort_name", "id"], name="device_sort_name"),
             # What is searched, without the rest of the rows: devices/search.py.
             models.Index(fields=["id"], include=["search_text", "status", "plugin_id"], name="device_search"),
             models.Index(fields=["status", "plugin_id"], name="device_status_plugin"),  # counts of lists
@@ -184,6 +193,9 @@ class StatusChange(models.Model):
     new_status = models.CharField(max_length=16, choices=DeviceStatus.choices)
     reason = models.CharField(max_length=500)
     polling_interval_seconds = models.PositiveIntegerField(null=True)  # from then on; rows of old have none
+    # Whether failures deactivated the device, which is then down until it answers or a person ends it; NULL
+    # in rows of releases that did not know this column.
+    has_failed = models.BooleanField(null=True)
     at = models.DateTimeField()
 
     class Meta:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import orjson
 from django.db import connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from devices.models import Device, DeviceStatus, PollState, StatusChange, Timestamped
@@ -206,11 +207,10 @@ def device_take_off(
     device_id: int,
     status: DeviceStatus,
     reason: str,
-    has_failed: bool,
     active_since: datetime | None = None,
 ) -> bool:
-    """Takes an active device off the schedule; False when it is not active (any more). `has_failed`: nobody
-    asked for that.
+    """Take an active device off the schedule because of its failures or its configuration. Return False when
+    it is not active any more.
 
     With `active_since` only if the device has been active since then: a failure of a slot that was due before
     the device was provisioned says nothing about it now.
@@ -218,15 +218,39 @@ def device_take_off(
     device = Device.objects.select_for_update().filter(pk=device_id, status=DeviceStatus.ACTIVE).first()
     if device is None or (active_since is not None and device.status_since > active_since):
         return False
-    _set_status(device, status, reason, database_now(), has_failed=has_failed)
+    _set_status(device, status, reason, database_now(), has_failed=True)
     PollState.objects.filter(device_id=device_id).update(next_poll_at=None)
     return True
 
 
-def device_acknowledge(*, device_id: int) -> bool:
-    """Takes a device that failed off the list of problems; it stays as it is. False when it is on none."""
-    failed = Device.objects.filter(pk=device_id, has_failed=True)
-    return bool(failed.update(has_failed=False, updated_at=Now()))
+@transaction.atomic
+def device_deactivate(*, device_id: int, reason: str) -> bool:
+    """Stop polling a device, as a person asked for. Return False where it was stopped by a person before, or
+    is not there.
+
+    A device that failed is not down any more: from now on it is not monitored.
+    """
+    device = Device.objects.select_for_update().filter(pk=device_id).first()
+    if device is None or not (device.status == DeviceStatus.ACTIVE or device.has_failed):
+        return False
+    _set_status(device, DeviceStatus.INACTIVE, reason, database_now())
+    PollState.objects.filter(device_id=device_id).update(next_poll_at=None)
+    return True
+
+
+def device_acknowledge(*, device_id: int, by: str) -> bool:
+    """Note that the user named `by` knows of a device that failed; it stays down. Return False where it has
+    not failed, or is acknowledged already.
+    """
+    is_down = Q(has_failed=True) | Q(status=DeviceStatus.ERROR)
+    failed = Device.objects.filter(is_down, pk=device_id, acknowledged_at=None)
+    return bool(failed.update(acknowledged_by=by, acknowledged_at=Now(), updated_at=Now()))
+
+
+def device_unacknowledge(*, device_id: int) -> bool:
+    """Take an acknowledgement back. Return False where there is none."""
+    acknowledged = Device.objects.filter(pk=device_id).exclude(acknowledged_at=None)
+    return bool(acknowledged.update(acknowledged_by="", acknowledged_at=None, updated_at=Now()))
 
 
 @transaction.atomic
@@ -343,12 +367,22 @@ def _move_slots(device: Device, now: datetime) -> None:
 def _set_status(
     device: Device, status: DeviceStatus, reason: str, now: datetime, *, has_failed: bool = False
 ) -> None:
-    old = device.status
+    was = device.status, device.has_failed
     device.status, device.status_reason, device.status_since = status, reason[:500], now
-    device.has_failed = has_failed
-    device.save(update_fields=["status", "status_reason", "status_since", "has_failed", "updated_at"])
-    if old != status:
-        _change(device, old, reason, now).save()
+    device.has_failed, device.acknowledged_by, device.acknowledged_at = has_failed, "", None
+    device.save(
+        update_fields=[
+            "status",
+            "status_reason",
+            "status_since",
+            "has_failed",
+            "acknowledged_by",
+            "acknowledged_at",
+            "updated_at",
+        ]
+    )
+    if was != (status, has_failed):
+        _change(device, was[0], reason, now).save()
 
 
 def _change(device: Device, old: str, reason: str, now: datetime) -> StatusChange:
@@ -359,5 +393,6 @@ def _change(device: Device, old: str, reason: str, now: datetime) -> StatusChang
         new_status=device.status,
         reason=reason[:500],
         polling_interval_seconds=device.polling_interval_seconds,
+        has_failed=device.has_failed,
         at=now,
     )

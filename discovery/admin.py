@@ -19,6 +19,7 @@ from discovery.targets import target_check
 from discovery.transfer import DiscoveryProfileTable
 from nms_project.admin import ReadOnlyAdmin, TabularInline
 from nms_project.errors import InvalidInput, NMSError
+from nms_project.natural_order import natural_key
 from nms_project.transfer.admin import TableAdmin
 
 
@@ -97,9 +98,12 @@ class FallbackCredentialInline(TabularInline[FallbackCredential, DiscoveryProfil
 class DiscoveryProfileAdmin(TableAdmin):
     table = DiscoveryProfileTable()
     form = DiscoveryProfileForm
+    empty_text = "A discovery profile names the addresses to search and the credentials to try on them."
+    next_step = ("admin:devices_credentialprofile_changelist", "Go to credential profiles")
     list_display = ("name", "target", "port", "credential_profile", "auto_provision", "updated_at")
     list_select_related = ("credential_profile",)
     search_fields = ("name", "target")
+    ordering = (natural_key("name"), "pk")
     inlines = (FallbackCredentialInline,)
     actions = ("run",)
 
@@ -139,6 +143,8 @@ class DiscoveryProfileAdmin(TableAdmin):
 
 @admin.register(DiscoveryRun)
 class DiscoveryRunAdmin(ReadOnlyAdmin):
+    empty_text = "A run searches the addresses of a discovery profile. Open a profile to start one."
+    next_step = ("admin:discovery_discoveryprofile_changelist", "Go to discovery profiles")
     list_display = (
         "id",
         "profile",
@@ -176,8 +182,11 @@ class DiscoveryRunAdmin(ReadOnlyAdmin):
 
 @admin.register(DiscoveryResult)
 class DiscoveryResultAdmin(ReadOnlyAdmin):
+    empty_text = "Discovery runs put here what they found at each address."
+    next_step = ("admin:discovery_discoveryprofile_changelist", "Go to discovery profiles")
     list_display = ("target", "run", "outcome", "hostname", "error_code", "error")
     list_filter = ("outcome", "error_code")
     linked_lookups = ("run__id__exact",)
+    ordering = ("-run", "target")
     list_select_related = ("run",)
     search_fields = ("target", "hostname")

@@ -84,7 +84,6 @@ def _deactivate(counted: Counted) -> bool:
         device_id=failure.device_id,
         status=DeviceStatus.INACTIVE,
         reason=reason,
-        has_failed=True,
         active_since=failure.due_at,
     )
     if changed:

@@ -56,6 +56,9 @@ class ChangeList(LookedChangeList):
 
 class ModelAdmin(LookedModelAdmin[Row]):
     linked_lookups: ClassVar[Sequence[str]] = ()  # of links to the list, beside those of its filters
+    # What an empty list says: what the list is for, and the name of a URL that leads on with its label.
+    empty_text: ClassVar[str] = ""
+    next_step: ClassVar[tuple[str, str] | None] = None
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Allow the lookups of the list's filters and links alone.

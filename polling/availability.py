@@ -1,11 +1,13 @@
-"""What the ledger says of a device over any range: how often it answered, and when it did not.
+"""How long devices were monitored, and how long they were down, over any range.
 
 Whole hours and days come from the rollups, the rest from the verdicts themselves while they are kept.
+polling/outages.py says what counts as an outage.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -14,53 +16,55 @@ from django.db import connection
 from devices.schedule import from_microseconds
 from metrics.levels import Piece, ceil_to, decompose
 from metrics.partitions import partitioned
-from metrics.rollups import Level, floor_to
+from metrics.rollups import floor_to
 from polling.models import VerdictKind
-from polling.verdict_rollups import COUNTS, IS_UP, OF_THESE_MONTHS, VERDICTS, Tally, skipped_slots
+from polling.outages import (
+    History,
+    MonitoredTime,
+    Monitoring,
+    MonitoringChange,
+    Observation,
+    Span,
+    spans,
+    time_of,
+)
+from polling.verdict_rollups import COUNTS, IS_UP, OF_THESE_MONTHS, SUMS, VERDICTS, Tally, skipped_slots
 
 MAX_OUTAGES = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A verdict that says whether the device answers, other than the one before it."""
-
-    at: datetime
-    is_up: bool
-    kind: str
-    error: str
-
-
 @dataclass(slots=True)
 class Outage:
-    """From the first failed slot to the first good one. `began_before`: it was down already when the range
-    began; `end` is None while nobody knows better.
+    """From the first failed slot to the first good one, or to where a person ended the monitoring.
+
+    `began_before` says that the device was down already when the range began; `end` is None while the outage
+    lasts.
     """
 
     start: datetime
     end: datetime | None
+    seconds: float
     kind: str
     error: str
-    began_before: bool = False
-
-    def seconds(self, until: datetime) -> float:
-        return ((self.end or until) - self.start).total_seconds()
+    began_before: bool
 
 
 @dataclass(slots=True)
 class Availability:
-    """Of [start, end). `down` counts the slots that say the device does not answer; `percent` is of those
-    that say either, None where there are none.
+    """Of [start, end). `down` counts the slots that say the device does not answer. `outages` are the newest
+    MAX_OUTAGES, oldest first; `time` has all of them.
     """
 
     start: datetime
     end: datetime
     verdicts: Tally = field(default_factory=Tally)
     down: int = 0
+    time: MonitoredTime = field(default_factory=MonitoredTime)
     outages: list[Outage] = field(default_factory=list)
 
     @property
-    def percent(self) -> float | None:
+    def poll_success_percent(self) -> float | None:
+        """Of the slots that say whether the device answers; None where there are none."""
         up = self.verdicts[VerdictKind.OK.value]
         known = up + self.down
         return 100 * up / known if known else None
@@ -70,16 +74,25 @@ def availability(*, device_id: int, start: datetime, end: datetime, now: datetim
     """The range becomes whole hours, or days, where the verdicts, or hours, have been dropped already."""
     start, end = _kept(start, end, now)
     found = Availability(start, end)
-    told: list[Told] = []
-    for piece in decompose(VERDICTS.levels, start, end):
-        told += (
-            _of_level(found, device_id, piece, piece.level)
-            if piece.level
-            else _of_ledger(found, device_id, piece)
-        )
-    before = _before(device_id, start)
-    found.outages = list(_outages(before, told, start))[-MAX_OUTAGES:]
+    pieces = decompose(VERDICTS.levels, start, end)
+    for piece in pieces:
+        _count(found, device_id, piece)
+    history = _histories([device_id], pieces, start, end)[device_id]
+    known = list(spans(history, start, end))
+    found.time = time_of(known)
+    found.outages = [_outage(span, start) for span in known if not span.is_up][-MAX_OUTAGES:]
     return found
+
+
+def _outage(span: Span, start: datetime) -> Outage:
+    return Outage(
+        start=span.start,
+        end=None if span.is_open else span.end,
+        seconds=span.seconds,
+        kind=span.kind,
+        error=span.error,
+        began_before=span.began_at < start,
+    )
 
 
 def _kept(start: datetime, end: datetime, now: datetime) -> tuple[datetime, datetime]:
@@ -89,6 +102,11 @@ def _kept(start: datetime, end: datetime, now: datetime) -> tuple[datetime, date
         if now - tables[level.source].keep > start:
             start, end = floor_to(start, level.interval), min(ceil_to(end, level.interval), now)
     return start, max(start, end)
+
+
+def histories(device_ids: Sequence[int], start: datetime, end: datetime) -> dict[int, History]:
+    """Return what is known of each device in [start, end), and the last before it."""
+    return _histories(device_ids, decompose(VERDICTS.levels, start, end), start, end)
 
 
 # --- Reading ---
@@ -101,142 +119,123 @@ SELECT 'skipped', count(*), 0 FROM polling_gap AS gap
 {skipped_slots("%(start)s", "%(end)s")}
 WHERE device_id = %(device)s AND {OF_THESE_MONTHS.format(low="%(start)s", high="%(end)s")}
 """
-LEDGER_CHANGES = f"""
-SELECT at, is_up, kind, error FROM (
-    SELECT at, is_up, kind, error, lag(is_up) OVER (ORDER BY at) IS DISTINCT FROM is_up AS is_change FROM (
-        SELECT due_at AS at, kind, error, {IS_UP} AS is_up FROM polling_verdict
-        WHERE device_id = %(device)s AND due_at >= %(start)s AND due_at < %(end)s
-    ) AS verdict WHERE is_up IS NOT NULL
-) AS told WHERE is_change ORDER BY at
+LEVEL_COUNTS = f"""
+SELECT {", ".join(f"coalesce(sum({name}), 0)::bigint" for name in SUMS)} FROM {{table}}
+WHERE device_id = %(device)s AND start_at >= %(start)s AND start_at < %(end)s
 """
-LEVEL_ROWS = f"""
-SELECT first_at, changes, down, {", ".join(COUNTS)} FROM {{table}}
-WHERE device_id = %(device)s AND start_at >= %(start)s AND start_at < %(end)s ORDER BY start_at
+LEDGER_CHANGES = f"""
+SELECT device_id, at, is_up, kind, error FROM (
+    SELECT *, lag(is_up) OVER (PARTITION BY device_id ORDER BY at) IS DISTINCT FROM is_up AS is_change FROM (
+        SELECT device_id, due_at AS at, kind, error, {IS_UP} AS is_up FROM polling_verdict
+        WHERE device_id = ANY(%(devices)s) AND due_at >= %(start)s AND due_at < %(end)s
+    ) AS verdict WHERE is_up IS NOT NULL
+) AS observation WHERE is_change
+"""
+LEVEL_CHANGES = """
+SELECT device_id, first_at, changes FROM {table}
+WHERE device_id = ANY(%(devices)s) AND start_at >= %(start)s AND start_at < %(end)s AND first_at IS NOT NULL
 """
 BEFORE_IN_LEDGER = f"""
-SELECT due_at, {IS_UP}, kind, error FROM polling_verdict
-WHERE device_id = %(device)s AND due_at < %(start)s AND due_at >= %(start)s - interval '2 days'
-  AND {IS_UP} IS NOT NULL
-ORDER BY due_at DESC LIMIT 1
+SELECT wanted.id, last.* FROM unnest(%(devices)s::bigint[]) AS wanted (id) CROSS JOIN LATERAL (
+    SELECT due_at, {IS_UP}, kind, error FROM polling_verdict
+    WHERE device_id = wanted.id AND due_at < %(start)s AND due_at >= %(start)s - interval '2 days'
+      AND {IS_UP} IS NOT NULL
+    ORDER BY due_at DESC LIMIT 1
+) AS last
 """
 BEFORE_IN_LEVEL = """
-SELECT first_at, changes FROM {table}
-WHERE device_id = %(device)s AND start_at < %(start)s AND first_at IS NOT NULL ORDER BY start_at DESC LIMIT 1
+SELECT wanted.id, last.* FROM unnest(%(devices)s::bigint[]) AS wanted (id) CROSS JOIN LATERAL (
+    SELECT first_at, changes FROM {table}
+    WHERE device_id = wanted.id AND start_at < %(start)s AND first_at IS NOT NULL
+    ORDER BY start_at DESC LIMIT 1
+) AS last
+"""
+# Rows that were written before there was `has_failed` say it in their reason.
+STATUS_CHANGES = """
+SELECT wanted.id, change.at, change.new_status = 'active',
+       change.new_status = 'inactive'
+           AND coalesce(change.has_failed, change.reason LIKE '%% failures within the window, the last: %%'),
+       change.reason
+FROM unnest(%(devices)s::bigint[]) AS wanted (id) CROSS JOIN LATERAL (
+    (SELECT * FROM devices_statuschange WHERE device_id = wanted.id AND at < %(start)s
+     ORDER BY at DESC, id DESC LIMIT 1)
+    UNION ALL
+    (SELECT * FROM devices_statuschange
+     WHERE device_id = wanted.id AND at >= %(start)s AND at < %(end)s)
+) AS change ORDER BY change.at, change.id
 """
 
 
-def _read(
-    statement: str, device_id: int, start: datetime, end: datetime | None = None
-) -> list[tuple[Any, ...]]:
+def _rows(statement: str, **values: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"device": device_id, "start": start, "end": end})
+        cursor.execute(statement, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 
 
-def _of_ledger(found: Availability, device_id: int, piece: Piece) -> list[Told]:
-    """Counts into `found`; returns the changes."""
-    for kind, count, down in _read(LEDGER_COUNTS, device_id, piece.start, piece.end):
+def _count(found: Availability, device_id: int, piece: Piece) -> None:
+    """Add the slots of a piece to `found`."""
+    values = {"device": device_id, "start": piece.start, "end": piece.end}
+    if piece.level:
+        (row,) = _rows(LEVEL_COUNTS.format(table=piece.level.table), **values)
+        counts = dict(zip(SUMS, row, strict=True))
+        found.verdicts.update({name: counts[name] for name in COUNTS if counts[name]})
+        found.down += counts["down"]
+        return
+    for kind, count, down in _rows(LEDGER_COUNTS, **values):
         if count:
             found.verdicts[kind] += count
             found.down += down
-    return [Told(*row) for row in _read(LEDGER_CHANGES, device_id, piece.start, piece.end)]
 
 
-def _of_level(found: Availability, device_id: int, piece: Piece, level: Level) -> list[Told]:
-    """The same from rollups."""
-    told: list[Told] = []
-    for first_at, changes, down, *numbers in _read(
-        LEVEL_ROWS.format(table=level.table), device_id, piece.start, piece.end
+def _histories(
+    device_ids: Sequence[int], pieces: Sequence[Piece], start: datetime, end: datetime
+) -> dict[int, History]:
+    found: defaultdict[int, History] = defaultdict(History)
+    for device_id, observation in _before(device_ids, start):
+        found[device_id].observations.append(observation)
+    for piece in pieces:
+        for device_id, observation in _within(device_ids, piece):
+            found[device_id].observations.append(observation)
+    for device_id, at, is_active, has_failed, reason in _rows(
+        STATUS_CHANGES, devices=list(device_ids), start=start, end=end
     ):
-        found.verdicts.update({name: n for name, n in zip(COUNTS, numbers, strict=True) if n})
-        found.down += down
-        told += _told(first_at, changes)
-    return told
+        monitoring = Monitoring.ACTIVE if is_active else Monitoring.FAILED if has_failed else Monitoring.OFF
+        found[device_id].changes.append(MonitoringChange(at, monitoring, reason))
+    return {device_id: found[device_id] for device_id in device_ids}
 
 
-def _told(first_at: datetime | None, changes: str | None) -> list[Told]:
-    """The changes of one row of a rollup; an interval that was up throughout says so once."""
-    if changes is not None:
-        return [
-            Told(from_microseconds(at), kind == VerdictKind.OK, kind, error)
-            for at, kind, error in orjson.loads(changes)
-        ]
-    return [] if first_at is None else [Told(first_at, True, VerdictKind.OK.value, "")]
+def _within(device_ids: Sequence[int], piece: Piece) -> Iterator[tuple[int, Observation]]:
+    values = {"devices": list(device_ids), "start": piece.start, "end": piece.end}
+    if piece.level:
+        for device_id, first_at, changes in _rows(LEVEL_CHANGES.format(table=piece.level.table), **values):
+            for observation in _observations(first_at, changes):
+                yield device_id, observation
+        return
+    for device_id, *row in _rows(LEDGER_CHANGES, **values):
+        yield device_id, Observation(*row)
 
 
-def _before(device_id: int, start: datetime) -> Told | None:
-    """The last that was known of the device before the range: from the ledger of two days, else from the
-    rollups.
-    """
-    for row in _read(BEFORE_IN_LEDGER, device_id, start):
-        return Told(*row)
+def _observations(first_at: datetime, changes: str | None) -> list[Observation]:
+    """Return the changes of one row of a rollup; an interval that was up throughout has one."""
+    if changes is None:
+        return [Observation(first_at, True, VerdictKind.OK.value, "")]
+    return [
+        Observation(from_microseconds(at), kind == VerdictKind.OK, kind, error)
+        for at, kind, error in orjson.loads(changes)
+    ]
+
+
+def _before(device_ids: Sequence[int], start: datetime) -> Iterator[tuple[int, Observation]]:
+    """Yield the last observation before `start`: from the ledger of two days, else from the rollups."""
+    wanted = set(device_ids)
+    for device_id, *row in _rows(BEFORE_IN_LEDGER, devices=list(wanted), start=start):
+        wanted.discard(device_id)
+        yield device_id, Observation(*row)
     for level in VERDICTS.levels:
-        for first_at, changes in _read(
-            BEFORE_IN_LEVEL.format(table=level.table), device_id, level.floor(start)
-        ):
-            return _told(first_at, changes)[-1]
-    return None
-
-
-def _outages(before: Told | None, told: Sequence[Told], start: datetime) -> Iterator[Outage]:
-    current = None
-    if before is not None and not before.is_up:
-        current = Outage(start, None, before.kind, before.error, began_before=True)
-    for change in told:
-        if change.is_up and current is not None:
-            current.end = change.at
-            yield current
-            current = None
-        elif not change.is_up and current is None:
-            current = Outage(change.at, None, change.kind, change.error)
-    if current is not None:
-        yield current
-
-
-# --- Round-trip time and loss ---
-
-
-@dataclass(frozen=True, slots=True)
-class PingPoint:
-    """One step; RTT in milliseconds, None where nothing answered. `count` is how many slots were pinged."""
-
-    timestamp: datetime
-    rtt_min: float | None
-    rtt_avg: float | None
-    rtt_max: float | None
-    loss_percent: float | None
-    count: int
-
-
-PING_LEDGER = """
-SELECT due_at AS at, rtt_ms AS rtt_min, rtt_ms AS rtt_max, coalesce(rtt_ms, 0) AS rtt_total,
-       (rtt_ms IS NOT NULL)::int AS rtt_count, coalesce(loss_percent, 0) AS loss_total,
-       (loss_percent IS NOT NULL)::int AS loss_count
-FROM polling_verdict WHERE device_id = %(device)s AND due_at >= %(start{i})s AND due_at < %(end{i})s
-"""
-PING_LEVEL = """
-SELECT start_at AS at, rtt_min, rtt_max, rtt_total, rtt_count, loss_total, loss_count
-FROM {table} WHERE device_id = %(device)s AND start_at >= %(start{i})s AND start_at < %(end{i})s
-"""
-PING = """
-SELECT date_bin(%(step)s, at, timestamptz 'epoch') AS bucket,
-       min(rtt_min), sum(rtt_total) / nullif(sum(rtt_count), 0), max(rtt_max),
-       sum(loss_total) / nullif(sum(loss_count), 0), sum(loss_count)::bigint
-FROM ({parts}) AS part GROUP BY bucket HAVING sum(loss_count) > 0 ORDER BY bucket
-"""
-
-
-def ping_series(*, device_id: int, pieces: Iterable[Piece], step: timedelta) -> list[PingPoint]:
-    """Oldest first; steps in which nobody pinged are left out."""
-    values: dict[str, Any] = {"device": device_id, "step": step}
-    parts = []
-    for i, piece in enumerate(pieces):
-        source = PING_LEVEL if piece.level else PING_LEDGER
-        parts.append(source.format(i=i, table=piece.level.table if piece.level else ""))
-        values[f"start{i}"], values[f"end{i}"] = piece.start, piece.end
-    if not parts:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(PING.format(parts=" UNION ALL ".join(parts)), values)
-        return [PingPoint(*row) for row in cursor.fetchall()]
+        if not wanted:
+            return
+        statement = BEFORE_IN_LEVEL.format(table=level.table)
+        for device_id, first_at, changes in _rows(statement, devices=list(wanted), start=level.floor(start)):
+            wanted.discard(device_id)
+            yield device_id, _observations(first_at, changes)[-1]

@@ -117,6 +117,10 @@ class FleetHour(models.Model):
     lost = models.IntegerField()
     skipped = models.IntegerField()
     down = models.IntegerField(default=0, db_default=0)
+    # Over all devices, monitored time and how much of it was outage; NULL until polling/fleet.py has added
+    # it up.
+    monitored_seconds = models.FloatField(null=True)
+    outage_seconds = models.FloatField(null=True)
 
 
 class Gap(models.Model):

@@ -123,9 +123,7 @@ def _remember(jobs: Mapping[str, _Job], results: Sequence[Result]) -> None:
 def _take_off(jobs: Sequence[_Job], reason: str) -> list[Report]:
     """Devices that their configuration keeps from being polled leave the schedule with the reason."""
     for job in jobs:
-        device_take_off(
-            device_id=job.device.device_id, status=DeviceStatus.ERROR, reason=reason, has_failed=True
-        )
+        device_take_off(device_id=job.device.device_id, status=DeviceStatus.ERROR, reason=reason)
     return _leave(jobs, reason)
 
 

@@ -1,17 +1,13 @@
-"""What is wrong now: devices that were taken off the schedule, do not answer, or come and go."""
+"""What is wrong now: devices that are down and not acknowledged, do not answer, or come and go."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, F
 
-from devices.models import DeviceStatus, StatusChange
-from polling.models import VerdictKind
-from polling.verdict_rollups import DOWN
+from polling.states import FAILING_VERDICTS
 
-FAILING = (*DOWN, VerdictKind.PLUGIN_ERROR.value)
 LOOKED_BACK = timedelta(hours=6)  # for what the last failure of a device that is still polled said
 FLAPPING_RANGE = timedelta(hours=24)
 FLAPPING_CHANGES = 4  # down twice, up twice
@@ -56,7 +52,7 @@ WITH problems AS MATERIALIZED (
     SELECT id AS device_id, hostname, host(ip_address) AS address,
            CASE status WHEN 'error' THEN status ELSE 'down' END AS state, status_since AS since,
            status_reason AS reason
-    FROM devices_device WHERE has_failed
+    FROM devices_device WHERE (has_failed OR status = 'error') AND acknowledged_at IS NULL
     UNION ALL
     SELECT id, hostname, host(ip_address), last_verdict, newest_sample_at, NULL
     FROM devices_pollstate JOIN devices_device ON id = device_id AND status = 'active'
@@ -92,7 +88,7 @@ ORDER BY changes DESC, last_at DESC LIMIT %(limit)s
 def problems_now(now: datetime, *, limit: int) -> Problems:
     """The `limit` newest and the `limit` longest."""
     values: dict[str, Any] = {
-        "failing": list(FAILING),
+        "failing": list(FAILING_VERDICTS),
         "earliest": now - LOOKED_BACK,
         "limit": limit,
     }
@@ -118,16 +114,3 @@ def flapping(now: datetime, *, limit: int) -> list[Flapping]:
     with connection.cursor() as cursor:
         cursor.execute(FLAPPING, values)
         return [Flapping(*row) for row in cursor.fetchall()]
-
-
-def status_moves(since: datetime) -> dict[str, int]:
-    """By how much the number of devices of each status grew since then by changes of status; new devices
-    count, deleted ones do not.
-    """
-    moved: dict[str, int] = dict.fromkeys(DeviceStatus.values, 0)
-    changes = StatusChange.objects.filter(at__gt=since).exclude(old_status=F("new_status"))
-    for old, new, number in changes.order_by().values_list("old_status", "new_status").annotate(Count("pk")):
-        moved[new] += number
-        if old:
-            moved[old] -= number
-    return moved

@@ -19,6 +19,7 @@ from metrics.tasks import ladder_work
 from nms_project.errors import POSTGRES_AWAY, REDIS_AWAY
 from nms_project.periodic import until_next_time
 from polling.errors import RunnerClosed
+from polling.fleet import fleet_hours_fill
 from polling.models import VerdictKind
 from polling.outage import message_kept_on
 from polling.parking import MAX_KILLS, kills_counted, message_park
@@ -55,6 +56,8 @@ def reset_slots_task() -> None:
 @shared_task(name="polling.rollups", ignore_result=True, acks_late=False)
 def rollups_task() -> None:
     ladder_work(VERDICTS)
+    with until_next_time("availability of all devices by hours"):
+        fleet_hours_fill()
 
 
 @shared_task(name="polling.ping", ignore_result=True)

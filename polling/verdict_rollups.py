@@ -147,17 +147,22 @@ FROM counted LEFT JOIN changed USING (device_id, start_at)
     + UPSERT
 )
 
-# An hour of which nothing is left is none: it may have been counted by a clock that was ahead.
+# Hours in which nothing was polled count as well: devices may have been down in them. Their availability is
+# added up later (polling/fleet.py), and so is that of the hour after each, which begins as this one ends.
 FLEET = f"""
-WITH gone AS (
-    DELETE FROM polling_fleethour AS fleet WHERE start_at = ANY(%(starts)s)
-      AND NOT EXISTS (SELECT FROM polling_verdict_1h AS hour WHERE hour.start_at = fleet.start_at)
+WITH following AS (
+    UPDATE polling_fleethour SET monitored_seconds = NULL, outage_seconds = NULL
+    WHERE start_at IN (SELECT unnest(%(starts)s::timestamptz[]) + interval '1 hour')
+      AND start_at <> ALL(%(starts)s)
 )
 INSERT INTO polling_fleethour (start_at, devices, {", ".join(SUMS)})
-SELECT start_at, count(*), {", ".join(f"sum({name})" for name in SUMS)}
-FROM polling_verdict_1h WHERE start_at = ANY(%(starts)s) GROUP BY start_at
+SELECT wanted.start_at, count(hour.device_id), {", ".join(f"coalesce(sum({name}), 0)" for name in SUMS)}
+FROM unnest(%(starts)s::timestamptz[]) AS wanted (start_at)
+LEFT JOIN polling_verdict_1h AS hour ON hour.start_at = wanted.start_at AND hour.start_at = ANY(%(starts)s)
+GROUP BY wanted.start_at
 ON CONFLICT (start_at) DO UPDATE SET
-    devices = excluded.devices, {", ".join(f"{name} = excluded.{name}" for name in SUMS)}
+    devices = excluded.devices, {", ".join(f"{name} = excluded.{name}" for name in SUMS)},
+    monitored_seconds = NULL, outage_seconds = NULL
 """
 
 VERDICTS = Ladder(

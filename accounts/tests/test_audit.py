@@ -162,7 +162,7 @@ def test_the_next_request_is_not_the_last_ones(api: APIClient, device: Device) -
         cursor.execute("SELECT current_setting('nms.actor', true)")
         assert cursor.fetchone() == ("",)
     # What the system does to devices has its own records.
-    device_take_off(device_id=device.pk, status="inactive", reason="3 failures", has_failed=True)  # type: ignore[arg-type]
+    device_take_off(device_id=device.pk, status="inactive", reason="3 failures")  # type: ignore[arg-type]
     device_create(
         hostname="x",
         ip_address="127.0.0.5",

@@ -38,11 +38,6 @@ def age(moment: datetime, now: datetime) -> str:
 
 
 @register.filter
-def signed(number: int) -> str:
-    return f"+{number}" if number > 0 else f"−{-number}"
-
-
-@register.filter
 def words(name: str) -> str:
     return name.replace("_", " ")
 

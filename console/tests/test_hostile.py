@@ -28,7 +28,7 @@ OF_A_MODEL = [
     ("devices_device", {"status__exact": "\0"}),
     ("devices_device", {"hostname__regex": "("}),
     ("devices_device", {"hostname__iregex": "\0"}),
-    ("devices_device", {"problem": "\0"}),
+    ("devices_device", {"state": "\0"}),
     ("devices_device", {"discovery_profile__id__exact": DIGITS}),
     ("devices_device", {"should_ping__exact": "\0"}),
     ("devices_device", {"ip_address": "abc"}),

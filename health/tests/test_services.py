@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError
 
 from devices.models import Device, DeviceStatus, PollState
-from devices.services import device_provision, device_take_off
+from devices.services import device_deactivate, device_provision
 from health import services
 from health.services import FailedSlot, failures_record, successes_record
 
@@ -87,7 +87,7 @@ def test_the_slot_that_provisioning_made_counts(device: Device) -> None:
 
 
 def test_failures_of_a_deactivated_device_count_nothing(device: Device) -> None:
-    device_take_off(device_id=device.pk, status=DeviceStatus.INACTIVE, reason="by hand", has_failed=False)
+    device_deactivate(device_id=device.pk, reason="by hand")
     assert fail(device, 1, 2, 3) == []
     device.refresh_from_db()
     assert device.status_reason == "by hand"

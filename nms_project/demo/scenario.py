@@ -18,7 +18,7 @@ from rich.console import Console
 from nms_project import state
 from nms_project.demo import fleet
 from nms_project.demo.client import Client
-from nms_project.demo.summary import Ledger, Summary, ledger_read, summarise
+from nms_project.demo.summary import Ledger, Summary, availability_check, ledger_read, summarise
 from nms_project.demo.view import View
 from nms_project.stack.errors import StackError
 from nms_project.web_address import local_url
@@ -179,6 +179,12 @@ class Demo:
             devices = list(self.client.every("devices"))
             ledgers = ledger_read(database_url, began)
             summary = summarise(devices, ledgers)
+            dead = [device["id"] for device in devices if device["ip_address"] in fleet.DYING]
+            availability_check(
+                summary,
+                dead=[self.client.get(f"devices/{device_id}/availability") for device_id in dead],
+                hours=self.client.get("completeness"),
+            )
             self._show(view, devices, ledgers, summary)
             if self.once and (not summary.problems or time.monotonic() > deadline):
                 return summary

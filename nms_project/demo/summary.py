@@ -76,6 +76,27 @@ def summarise(devices: Sequence[dict[str, Any]], ledgers: dict[int, Ledger]) -> 
     return summary
 
 
+def availability_check(
+    summary: Summary, *, dead: Sequence[dict[str, Any]], hours: Sequence[dict[str, Any]]
+) -> None:
+    """Add to `summary` whether the hosts that died pull the availability of all devices down.
+
+    `dead` and `hours` are the API's: the availability of these hosts, read first, and of all by hours.
+    """
+    outage = sum(one["outage_seconds"] for one in dead)
+    total = sum(hour["monitored_seconds"] or 0 for hour in hours)
+    lost = sum(hour["outage_seconds"] or 0 for hour in hours)
+    percent = f"{100 * (1 - lost / total):.2f} %" if total else "not known"
+    summary.lines.append(
+        f"availability of all devices: {percent}; the hosts that died were down for {outage:.0f} s"
+    )
+    for one in dead:
+        if abs(one["outage_seconds"] - sum(outage["seconds"] for outage in one["outages"])) > 1e-6:
+            summary.problems.append(f"device {one['device_id']}: availability and outages disagree")
+    if not all(one["outages"] for one in dead) or not 0 < outage <= lost:
+        summary.problems.append("the hosts that died do not pull the availability of all devices down yet")
+
+
 def _check_counts(summary: Summary) -> None:
     wanted = WINDOWS_HOSTS - len(FAULTY) - len(DYING)
     summary.lines.append(f"{summary.healthy_windows} of {wanted} Windows hosts active with two or more ok")

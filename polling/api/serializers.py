@@ -73,9 +73,14 @@ class VerdictQuerySerializer(DayRangeSerializer):
 
 class OutageSerializer(serializers.Serializer[Any]):
     start = serializers.DateTimeField(help_text="The first failed slot, or the start of the range.")
-    end = serializers.DateTimeField(allow_null=True, help_text="The first good slot; null while it lasts.")
-    seconds = serializers.FloatField()
-    kind = serializers.ChoiceField(choices=VerdictKind.choices)
+    end = serializers.DateTimeField(
+        allow_null=True,
+        help_text="The first good slot, or when a person ended the monitoring; null while it lasts.",
+    )
+    seconds = serializers.FloatField(help_text="Within the range.")
+    kind = serializers.ChoiceField(
+        choices=VerdictKind.choices, allow_blank=True, help_text="Empty where the verdict has been dropped."
+    )
     error = serializers.CharField()
     began_before = serializers.BooleanField(help_text="It was down already when the range began.")
 
@@ -87,11 +92,21 @@ class CompletenessSerializer(serializers.Serializer[Any]):
     verdicts = serializers.DictField(child=IntegerField(), help_text="How many of each kind.")
 
 
-class AvailabilitySerializer(CompletenessSerializer):
+class MonitoredTimeSerializer(serializers.Serializer[Any]):
+    availability_percent = serializers.FloatField(
+        allow_null=True, help_text="1 − outage / monitored time; null where nothing was monitored."
+    )
+    monitored_seconds = serializers.FloatField(
+        allow_null=True, help_text="While active, or deactivated after failures, from the first answer on."
+    )
+    outage_seconds = serializers.FloatField(allow_null=True)
+
+
+class AvailabilitySerializer(MonitoredTimeSerializer, CompletenessSerializer):
     device_id = IntegerField()
     start = serializers.DateTimeField()
     end = serializers.DateTimeField()
-    availability_percent = serializers.FloatField(
+    poll_success_percent = serializers.FloatField(
         allow_null=True, help_text="Of the slots that say whether it answered; null without any."
     )
     outages = OutageSerializer(many=True)
@@ -110,7 +125,7 @@ class PingSeriesSerializer(PlannedSerializer):
     points = PingPointSerializer(many=True)
 
 
-class FleetHourSerializer(CompletenessSerializer):
+class FleetHourSerializer(MonitoredTimeSerializer, CompletenessSerializer):
     start = serializers.DateTimeField()
     is_finished = serializers.BooleanField(help_text="False: counted up to now.")
 

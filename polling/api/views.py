@@ -34,12 +34,14 @@ from polling.api.serializers import (
     VerdictQuerySerializer,
     VerdictSerializer,
 )
-from polling.availability import availability, ping_series
+from polling.availability import availability
 from polling.backlog import queue_lengths
 from polling.explain import device_explain
-from polling.fleet import completeness, lateness, schedule_state
+from polling.fleet import fleet_hours, lateness, schedule_state
 from polling.last_values import last_values
 from polling.models import Verdict
+from polling.outages import MonitoredTime
+from polling.ping_series import ping_series
 from polling.telemetry import system_text
 from polling.trial import credential_try
 from polling.upkeep import levels_state, tables_state
@@ -84,15 +86,27 @@ def completeness_fields(tally: Tally) -> dict[str, Any]:
     return {"due": tally.due, "answered": tally.answered, "missing": tally.missing, "verdicts": tally}
 
 
+def time_fields(time: MonitoredTime | None) -> dict[str, Any]:
+    """MonitoredTimeSerializer's."""
+    return {
+        "availability_percent": time and time.percent,
+        "monitored_seconds": time and time.monitored,
+        "outage_seconds": time and time.outage,
+    }
+
+
 class DeviceAvailabilityView(APIView):
-    """How often a device answered, and when it did not."""
+    """How long a device was up, and when it was down."""
 
     needs = "polling.view_verdict"
 
     @extend_schema(parameters=[DayRangeSerializer], responses=AvailabilitySerializer)
     def get(self, request: Request, pk: str) -> Response:
-        """Availability and outages of a range, the last day by default; the newest 1,000 outages are
-        listed.
+        """Availability and outages of a range, the last day by default; the newest 1,000 outages are listed.
+
+        Availability is 1 − outage seconds / monitored seconds. A device that its failures deactivated is down
+        until it answers again or a person ends it; one that a person deactivated, or that waits to be
+        provisioned, is not monitored.
         """
         device = get_object_or_404(Device.objects.all(), pk=pk)
         now = database_now()
@@ -103,11 +117,10 @@ class DeviceAvailabilityView(APIView):
                 "device_id": device.pk,
                 "start": found.start,
                 "end": found.end,
-                "availability_percent": found.percent,
+                **time_fields(found.time),
+                "poll_success_percent": found.poll_success_percent,
                 **completeness_fields(found.verdicts),
-                "outages": [
-                    {**asdict(outage), "seconds": outage.seconds(found.end)} for outage in found.outages
-                ],
+                "outages": [asdict(outage) for outage in found.outages],
             }
         )
 
@@ -163,7 +176,7 @@ class DevicePingView(APIView):
 
 
 class CompletenessView(APIView):
-    """How much of what was due was answered."""
+    """How much of what was due was answered, and how long devices were up, over all of them."""
 
     needs = "polling.view_verdict"
 
@@ -172,12 +185,13 @@ class CompletenessView(APIView):
         """One row for each hour of the range, over all devices; the last day by default."""
         now = database_now()
         query = validated(DayRangeSerializer, request.query_params, now)
-        hours = completeness(start=query["start"], end=query["end"], now=now)
+        hours = fleet_hours(start=query["start"], end=query["end"], now=now)
         return Response(
             [
                 {
                     "start": hour.start,
                     "is_finished": hour.is_finished,
+                    **time_fields(hour.time),
                     **completeness_fields(hour.verdicts),
                 }
                 for hour in hours

@@ -42,9 +42,7 @@ def test_what_nobody_claims_is_overdue(api: APIClient, device: Device) -> None:
 
 
 def test_a_device_off_the_schedule_says_since_when_and_why(api: APIClient, device: Device) -> None:
-    device_take_off(
-        device_id=device.pk, status=DeviceStatus.INACTIVE, reason="3 failures: no route", has_failed=True
-    )
+    device_take_off(device_id=device.pk, status=DeviceStatus.INACTIVE, reason="3 failures: no route")
     answer = explain(api, device)
     assert answer["is_polled"] is False
     assert "inactive" in answer["reasons"][0]

@@ -11,6 +11,7 @@ from devices.models import Device, PollState
 from devices.services import database_now
 from metrics.rollups import ladder_advance
 from metrics.tests.helpers import advance
+from polling.fleet import fleet_hours_fill
 from polling.models import FleetHour, Verdict
 from polling.verdict_rollups import COUNTS, VERDICTS
 
@@ -89,7 +90,9 @@ def test_outages_have_start_end_and_reason(api: APIClient, device: Device, now: 
     assert shown(answer["outages"], origin) == [(2, 8, "ping_failed"), (10, 12, "auth_failed")]
     assert answer["outages"][0]["error"] == "ping_failed at 2"
     assert answer["outages"][0]["seconds"] == 360
-    assert answer["availability_percent"] == pytest.approx(100 * 5 / 11)
+    assert (answer["monitored_seconds"], answer["outage_seconds"]) == (20 * 60, 8 * 60)
+    assert answer["availability_percent"] == pytest.approx(60)
+    assert answer["poll_success_percent"] == pytest.approx(100 * 5 / 11)
     assert (answer["due"], answer["answered"], answer["missing"]) == (13, 12, 1)
 
 
@@ -186,9 +189,15 @@ def test_completeness_by_hours(api: APIClient, device: Device, ping_device: Devi
     assert (before[0]["due"], before[0]["answered"], before[0]["missing"]) == (25, 4, 21)
     assert before[1]["missing"] == 20
     advance(VERDICTS, now)
+    added_up = get(api, "completeness")
+    assert [hour["availability_percent"] for hour in added_up[:3]] == [None] * 3
+    assert fleet_hours_fill()
     after = get(api, "completeness")
-    assert [hour["is_finished"] for hour in after] == [True, True, False]
-    assert [{**hour, "is_finished": False} for hour in after] == before
+    assert [hour["is_finished"] for hour in after] == [True, True, True, False]
+    assert [{**hour, "is_finished": False} for hour in after[:3]] == before[:3]
+    # One was down for a minute, the other up from its second slot on.
+    assert (before[0]["monitored_seconds"], before[0]["outage_seconds"]) == (2 * 3600, 60)
+    assert (before[2]["due"], before[2]["monitored_seconds"], before[2]["outage_seconds"]) == (0, 7200, 0)
 
 
 def test_hours_counted_by_a_clock_that_was_ahead_hide_nothing(
@@ -203,7 +212,9 @@ def test_hours_counted_by_a_clock_that_was_ahead_hide_nothing(
     assert sum(each["due"] for each in answer) == 3
     assert not any(each["is_finished"] for each in answer)
     advance(VERDICTS, hour + 2 * HOUR + 5 * MINUTE)
-    assert FleetHour.objects.count() == (2 if now - MINUTE >= hour else 1) + 1
+    found = {each.start_at: each for each in FleetHour.objects.all()}
+    assert sum(each.ok for start, each in found.items() if start < hour + 2 * HOUR) == 3
+    assert found[hour + 2 * HOUR].ok == 7  # not reached yet, and not shown
 
 
 def test_the_scheduler_shows_what_waits(

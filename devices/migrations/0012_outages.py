@@ -1,0 +1,48 @@
+"""Deactivations by failures in the record of changes, who acknowledged a failure, and natural order of names."""
+
+from django.db import migrations, models
+
+# The audit says what people change, an acknowledgement among it. What PostgreSQL makes itself is left out.
+AUDIT = """
+DROP TRIGGER IF EXISTS audit ON devices_device;
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON devices_device
+FOR EACH ROW EXECUTE FUNCTION accounts_audit('device', '', '{silent}', 'hostname', 'people')
+"""
+SILENT = "updated_at,status_since,search_text,has_failed"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("devices", "0011_hostname_checks"), ("accounts", "0005_audit_of_users")]
+
+    operations = [
+        migrations.AddField(
+            model_name="statuschange", name="has_failed", field=models.BooleanField(null=True)
+        ),
+        migrations.AddField(
+            model_name="device",
+            name="acknowledged_at",
+            field=models.DateTimeField(editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name="device",
+            name="acknowledged_by",
+            field=models.CharField(blank=True, db_default="", editable=False, max_length=150),
+        ),
+        migrations.AddField(
+            model_name="device",
+            name="sort_name",
+            field=models.GeneratedField(
+                db_persist=True,
+                expression=models.Func(
+                    models.F("hostname"),
+                    template=r"regexp_replace(regexp_replace(lower(%(expressions)s), '(\d+)', "
+                    r"'000000000\1', 'g'), '0*(\d{10,})', '\1', 'g')",
+                ),
+                output_field=models.TextField(),
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="device", index=models.Index(fields=["sort_name", "id"], name="device_sort_name")
+        ),
+        migrations.RunSQL(AUDIT.format(silent=f"{SILENT},sort_name"), AUDIT.format(silent=SILENT)),
+    ]
