@@ -16,6 +16,7 @@ csv.field_size_limit(2**31 - 1)  # a body has its limit; a key or a list of host
 # A spreadsheet takes a cell that begins so for a formula, and names are anybody's. It is quoted by an
 # apostrophe, which goes again when the table is read: one that was there before is quoted too.
 # The wide forms are those that East Asian keyboards type.
+UNNAMED = "\0"  # begins the names that unnamed columns get here; a table cannot contain it
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "'")
 
 
@@ -29,16 +30,17 @@ def csv_rows(text: str, columns: Sequence[str], max_rows: int) -> list[dict[str,
     reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
         # Spreadsheets add blanks, capitals, and columns without a name.
-        reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
-        problem = _header_problem([name for name in reader.fieldnames if name], columns)
+        names = [name.strip().casefold() for name in reader.fieldnames or ()]
+        reader.fieldnames = [name or f"{UNNAMED}{number}" for number, name in enumerate(names)]
+        problem = _header_problem([name for name in names if name], columns)
         if problem:
             raise InvalidInput({"header": [f"{problem} The columns are {', '.join(columns)}."]})
         rows = []
         for row in reader:
-            if None in row or row.get(""):
+            filled = {name: cell for name, cell in row.items() if name is None or cell not in {None, ""}}
+            if any(name is None or name.startswith(UNNAMED) for name in filled):
                 raise InvalidInput({"row": [f"Line {reader.line_num} has more cells than the header names."]})
-            row.pop("", None)
-            rows.append({name: _unquoted(cell) for name, cell in row.items() if cell not in {None, ""}})
+            rows.append({name: _unquoted(cell) for name, cell in filled.items()})
             if len(rows) > max_rows:
                 raise InvalidInput({"rows": [f"At most {max_rows:,} rows are taken at once."]})
     except csv.Error as error:

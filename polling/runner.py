@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from nms_project.children import has_exited
 from plugins.contract import (
     MAX_STDERR_BYTES,
     MAX_STDOUT_BYTES,
@@ -84,21 +85,11 @@ def await_exit(process: subprocess.Popen[bytes], until: Callable[[], bool]) -> b
     """Waits without reaping: its id, which is its group's too, must stay taken until the group is killed.
     False when `until` came true first.
     """
-    while not _has_exited(process):
+    while not has_exited(process):
         if until():
             return False
         time.sleep(0.005)
     return True
-
-
-def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        return (
-            process.returncode is not None
-            or os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        )
-    except ChildProcessError:  # another thread has reaped it, and is about to say so in returncode
-        return True
 
 
 def log_stderr(plugin_id: str, text: bytes) -> None:

@@ -40,8 +40,11 @@ def lease_seconds() -> float:
 
 def tick() -> int:
     """Claims and sends everything that is due; returns how many slots were leased."""
-    if _clock.was_set_back():
-        reset_slots()
+    offset = _clock.offset()
+    if offset is not None:
+        if _clock.was_set_back(offset):
+            reset_slots()
+        _clock.keep(offset)
     limit = settings.NMS_CLAIM_LIMIT
     leases_expire(limit=limit)
     if _is_held_up():

@@ -88,7 +88,7 @@ def availability_check(
     lost = sum(hour["outage_seconds"] or 0 for hour in hours)
     percent = f"{100 * (1 - lost / total):.2f} %" if total else "not known"
     summary.lines.append(
-        f"availability of all devices: {percent}; the hosts that died were down for {outage:.0f} s"
+        f"availability of all devices: {percent}; the hosts that died were down for {outage:.0f} s together"
     )
     for one in dead:
         if abs(one["outage_seconds"] - sum(outage["seconds"] for outage in one["outages"])) > 1e-6:

@@ -51,7 +51,8 @@ class View:
         if not self.console.is_terminal:
             verdicts = sum(ledger.verdicts for ledger in ledgers.values())
             active = sum(device["status"] == "active" for device in devices)
-            self._line(f"{active} of {len(devices)} devices active, {verdicts} verdicts")
+            down = sum(device["status"] == "inactive" for device in devices)
+            self._line(f"{active} of {len(devices)} devices active, {down} down, {verdicts} verdicts")
             return
         table = _host_table(devices, ledgers, values, rows=max(10, self.console.height - len(footer) - 6))
         self.live.update(Group(table, *footer), refresh=True)

@@ -19,7 +19,7 @@ from typing import IO, Protocol
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
-from nms_project.stack.errors import StackError
+from nms_project.children import has_exited
 from nms_project.stack.signals import ending_with_parent
 
 RESTART_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # after the first, second, … end in a row
@@ -35,7 +35,7 @@ class Server(Protocol):
     process: "subprocess.Popen[bytes] | None"
 
     def start(self) -> None:
-        """Return once it answers. Raise StackError."""
+        """Return once it answers. Raise an error that says why it cannot."""
         ...
 
 
@@ -112,7 +112,7 @@ class Supervisor:
         if child.popen is None:
             if time.monotonic() >= child.retry.due_at:
                 self._start(child, environment, cwd)
-        elif _has_ended(child.popen):
+        elif has_exited(child.popen):
             code = _reap(child.popen)
             child.popen = None
             pause = child.retry.note_end()
@@ -120,15 +120,20 @@ class Supervisor:
 
     def _start(self, child: _Child, environment: Mapping[str, str], cwd: Path) -> None:
         child.retry.note_start()
-        child.popen = subprocess.Popen(
-            [*ending_with_parent("TERM"), "/bin/sh", "-c", f"exec {child.command}"],
-            env=dict(environment),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal is for us
-        )
+        try:
+            child.popen = subprocess.Popen(
+                [*ending_with_parent("TERM"), "/bin/sh", "-c", f"exec {child.command}"],
+                env=dict(environment),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal is for us
+            )
+        except OSError as error:  # too many processes or open files
+            pause = child.retry.note_end()
+            self._say(f"{child.name} cannot be started: {error.strerror}; it is tried again in {pause:g} s")
+            return
         threading.Thread(target=self._print_output, args=(child, child.popen), daemon=True).start()
         self._say(f"{child.name} started (process {child.popen.pid})")
 
@@ -141,8 +146,8 @@ class Supervisor:
             self._say(f"{name} ended with exit code {server.process.returncode}; it is started again")
             try:
                 server.start()
-            except StackError as error:
-                self._say(f"{error} It is tried again in {pause:g} s")
+            except Exception as error:  # noqa: BLE001 (whatever keeps it from starting, it is tried again)
+                self._say(f"{name} cannot be started: {error} It is tried again in {pause:g} s")
             retry.note_start()
 
     def _stop(self) -> None:
@@ -154,7 +159,7 @@ class Supervisor:
                 os.kill(popen.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while running and time.monotonic() < deadline:
-            running = [popen for popen in running if not _has_ended(popen)]
+            running = [popen for popen in running if not has_exited(popen)]
             time.sleep(CHECK_SECONDS)
         for child in self._children:
             if child.popen is not None:
@@ -173,14 +178,6 @@ class Supervisor:
         message = Message(type="line", data=text, time=datetime.now(), name=name, colour=colour)  # noqa: DTZ005 (for people at this machine)
         with self._printing, suppress(OSError):  # the terminal may be gone
             self._printer.write(message)
-
-
-def _has_ended(popen: "subprocess.Popen[bytes]") -> bool:
-    """Without reaping it: its id, which is its group's too, stays taken until the group is ended."""
-    try:
-        return os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # reaped already
-        return True
 
 
 def _reap(popen: "subprocess.Popen[bytes]") -> int:

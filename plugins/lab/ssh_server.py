@@ -13,13 +13,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 import bcrypt
 
-from plugins.lab.daemons import descendants, end, environment, program
+from plugins.lab.daemons import ROOT, descendants, end, environment, program
 
 PORT = 12222
 START_SECONDS = 20.0
@@ -53,6 +53,14 @@ class Server:
         self.host_key = ""
 
     def __enter__(self) -> "Server":
+        with ExitStack() as undo:
+            undo.callback(self._remove)
+            self._prepare()
+            self.start()
+            undo.pop_all()
+        return self
+
+    def _prepare(self) -> None:
         self.key = self._make_key("key", "")
         self.passphrase_key = self._make_key("locked", "a passphrase")
         self.new_host_key()
@@ -63,12 +71,13 @@ class Server:
         if IS_ROOT:
             self._write_accounts()
         (self.folder / "config").write_text(self._configuration())
-        self.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -197,6 +206,11 @@ class Server:
             "MaxSessions 10",
             "LogLevel ERROR",
         ]
+        # Newer servers start helpers from where the package would be installed.
+        for keyword, name in (("SshdSessionPath", "sshd-session"), ("SshdAuthPath", "sshd-auth")):
+            helper = ROOT / "usr/lib/openssh" / name
+            if helper.exists():
+                lines.append(f"{keyword} {helper}")
         if IS_ROOT:
             lines += ["Match User busy", f"SetEnv PATH={self.folder}/busybox"]
             lines += ["Match User hung", f"SetEnv PATH={self.folder}/hung:/usr/bin:/bin"]

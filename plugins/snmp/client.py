@@ -96,6 +96,7 @@ class Client:
         self._relay: Relay | None = None
         self._asked_at = 0.0
         self._has_answered = False
+        self._is_privacy_suspect = False  # the agent answers the same user without privacy
         self._is_discovered = False  # of SNMP v3: its engine is known
         self._objects = OBJECTS_A_REQUEST
         self._bulk: bool | None = None if self.version is not SnmpVersion.v1 else False  # None: not known yet
@@ -247,18 +248,25 @@ class Client:
                 if not self._has_answered and attempt == TRIES - 1:
                     await self._before_last_try()
                 if attempt == tries:
-                    if self.version is SnmpVersion.v3:
-                        self.renew()  # a reinstalled agent drops messages to its old engine ID
-                    if not self._has_answered:
-                        self.close()  # with the relay, whose sockets an agent that is down does not need
-                    raise
+                    raise self._given_up() from None
             else:
                 self._asked_at = time.monotonic()
+                self._is_privacy_suspect = False
                 if not self._has_answered:
                     self._has_answered = True
                     self._drop_needless_relay()
                 return answer
         raise AssertionError("unreachable")
+
+    def _given_up(self) -> Exception:
+        """Return what kept the agent's answers from us."""
+        error = self._relay.error if self._relay is not None else None
+        if self.version is SnmpVersion.v3:
+            self.renew()  # a reinstalled agent drops messages to its old engine ID
+        if self._has_answered:
+            return error or TimeoutError()
+        self.close()  # with the relay, whose sockets an agent that is down does not need
+        return error or (PrivacyRefused() if self._is_privacy_suspect else TimeoutError())
 
     async def _ask(self, ask: Ask[Answer]) -> Answer:
         try:
@@ -269,7 +277,8 @@ class Client:
             # A panic of gufo-snmp's Rust code is not an Exception. The session is usable afterwards.
             if type(error).__name__ != "PanicException":
                 raise
-            await self._check_privacy()
+            if await self._answers_without_privacy():
+                raise PrivacyRefused from None
             raise AgentError(MALFORMED) from None
 
     async def _open(self) -> BoundedSession:
@@ -295,7 +304,7 @@ class Client:
 
     async def _before_last_try(self) -> None:
         """Look for what may keep an agent's answers from us: the privacy password, or its other address."""
-        await self._check_privacy()
+        self._is_privacy_suspect = await self._answers_without_privacy()
         if self._relay is None:
             self.renew()
             self._relay = await Relay.open(await resolve(self._target, self._port), self._port)
@@ -305,14 +314,14 @@ class Client:
         if self._relay is not None and self._relay.is_needless():
             self.close()
 
-    async def _check_privacy(self) -> None:
-        """Raise PrivacyRefused where the same user without privacy gets an answer.
+    async def _answers_without_privacy(self) -> bool:
+        """Return whether the agent, which has not answered yet, answers the same user without privacy.
 
         An agent cannot tell a message encrypted with a wrong password from noise, and mostly ignores it.
         """
         user = self._options.get("user")
         if self._has_answered or not self._is_discovered or user is None or user.priv_key is None:
-            return
+            return False
         try:
             session = await self._make_session(
                 {**self._options, "user": User(user.name, auth_key=user.auth_key)}
@@ -321,10 +330,10 @@ class Client:
                 await session.refresh()
                 await session.get(mib.SYS_UPTIME)
         except TimeoutError:
-            return
+            return False
         except SnmpError:  # also an answer: most agents refuse such a user without privacy
             pass
-        raise PrivacyRefused
+        return True
 
 
 async def resolve(target: str, port: int) -> str:

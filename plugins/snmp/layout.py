@@ -15,6 +15,8 @@ from plugins.snmp.client import TEXTS, Client, TableError
 # Pseudo file systems that agents list among the fixed disks: these folders and what is below them.
 NO_DISKS = ("/dev", "/proc", "/run", "/sys", "/snap", "/var/lib/docker")
 MAX_GAUGE32 = 2**32 - 1  # what a Gauge32 shows of anything larger
+# Agents update their counters every few seconds, so a full link may seem faster than it is.
+LINK_TOLERANCE = 1.5
 
 Table = TypeVar("Table")
 
@@ -25,7 +27,7 @@ class Interface:
     in_octets: str  # OID, as the next
     out_octets: str
     is_physical: bool
-    # Octets a second that the link carries, where both counters have 32 bits and the speed is known.
+    # Octets a second that no reading can exceed, where both counters have 32 bits and the speed is known.
     narrow_limit: float | None = None
 
 
@@ -156,7 +158,7 @@ async def _wide_counters(client: Client, indexes: Sequence[str]) -> set[str]:
 
 
 async def _limits(client: Client, indexes: Sequence[str]) -> dict[str, float]:
-    """Return octets a second that each link carries, where the agent knows it."""
+    """Return the octets a second that no reading of a link can exceed, where the agent knows its speed."""
     speeds = await client.column(mib.IF_SPEED)
     saturated = any(speeds.get(index) == MAX_GAUGE32 for index in indexes)
     high_speeds = await client.column(mib.IF_HIGH_SPEED) if saturated else {}
@@ -166,7 +168,7 @@ async def _limits(client: Client, indexes: Sequence[str]) -> dict[str, float]:
         if bits == MAX_GAUGE32:
             bits = integer(high_speeds.get(index)) * 1_000_000
         if bits > 0:
-            limits[index] = bits / 8
+            limits[index] = LINK_TOLERANCE * bits / 8
     return limits
 
 

@@ -24,6 +24,7 @@ class Relay:
         self._inner: asyncio.DatagramTransport | None = None
         self._outer: asyncio.DatagramTransport | None = None
         self._client: Any = None
+        self.error: OSError | None = None  # the last that this machine had while it sent to the agent
 
     @classmethod
     async def open(cls, target: str, port: int) -> "Relay":
@@ -33,10 +34,12 @@ class Relay:
         anywhere = "::" if ipaddress.ip_address(target).version == 6 else "0.0.0.0"  # noqa: S104 (answers only)
         try:
             relay._outer, _ = await loop.create_datagram_endpoint(
-                lambda: _Side(relay._from_agent), local_addr=(anywhere, 0)
+                lambda: _Side(relay._from_agent, relay._note_error), local_addr=(anywhere, 0)
             )
             relay._inner, _ = await loop.create_datagram_endpoint(
-                lambda: _Side(lambda data, peer: relay._to_agent(data, peer, (target, port))),
+                lambda: _Side(
+                    lambda data, peer: relay._to_agent(data, peer, (target, port)), relay._note_error
+                ),
                 local_addr=(LOOPBACK, 0),
             )
         except OSError:
@@ -67,10 +70,20 @@ class Relay:
         if self._inner is not None and self._client is not None:
             self._inner.sendto(data, self._client)
 
+    def _note_error(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            self.error = error
+
 
 class _Side(asyncio.DatagramProtocol):
-    def __init__(self, receive: Callable[[bytes, Any], None]) -> None:
+    def __init__(
+        self, receive: Callable[[bytes, Any], None], note_error: Callable[[Exception], None]
+    ) -> None:
         self._receive = receive
+        self._note_error = note_error
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self._receive(data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        self._note_error(exc)

@@ -16,7 +16,11 @@ set --
 while read -r device point type rest; do
     case "$type $point" in
         "squashfs "* | "iso9660 "* | "udf "*) continue ;;
-        "zfs "* | "ubifs "* | "bcachefs "* | "overlay /") ;;
+        "zfs "* | "ubifs "* | "bcachefs "*) ;;
+        # The root of a container or of a virtual machine may be on anything; the first entry may be that of the
+        # initial RAM disk, which is gone.
+        "rootfs /" | "nfs /" | "nfs4 /" | "cifs /" | "smb3 /" | "ceph /" | "fuse.sshfs /") continue ;;
+        *" /") ;;
         *) case $device in /dev/*) ;; *) continue ;; esac ;;
     esac
     case "$hung" in *" $point "*) continue ;; esac

@@ -31,6 +31,12 @@ def batch(
     return {result["request_id"]: result for result in json.loads(done.stdout)}
 
 
+def without_network() -> list[str]:
+    """Return the prefix of a command that runs in a network of its own, which has no route anywhere."""
+    # Containers often refuse a new user namespace, which root does not need.
+    return ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+
+
 def worker_number() -> int:
     """Each parallel test process has addresses of its own."""
     return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

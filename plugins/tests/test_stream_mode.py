@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from plugins.tests.process import PLUGINS, worker_number
+from plugins.tests.process import PLUGINS, without_network, worker_number
 from polling.runner import environment
 
 pytestmark = pytest.mark.slow
@@ -21,8 +21,6 @@ CREDENTIALS: dict[str, dict[str, Any]] = {
     "ssh": {"username": "monitor", "password": "p", "host_key_policy": "trust_on_first_use"},
     "winrm": {"username": "monitor", "password": "p"},
 }
-# A network of its own without any route, so that nothing can leave it.
-WITHOUT_NETWORK = ["unshare", "--map-root-user", "--net"]
 Process = subprocess.Popen[bytes]
 
 
@@ -115,7 +113,7 @@ def test_a_machine_without_network_does_not_blame_the_host(plugin_id: str) -> No
         "timeout_seconds": 10,
     }
     done = subprocess.run(
-        [*WITHOUT_NETWORK, str(PLUGINS[plugin_id].executable)],
+        [*without_network(), str(PLUGINS[plugin_id].executable)],
         input=json.dumps([task]).encode(),
         capture_output=True,
         timeout=60,

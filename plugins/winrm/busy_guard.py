@@ -5,7 +5,10 @@ wait, so the loop that reads it blocks the whole process, and no deadline of gev
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import gevent
 
@@ -17,8 +20,22 @@ class KeptBusy(BaseException):
     """A host kept the plugin busy. Not an Exception, so that no library takes it for an error to retry."""
 
 
+_for_hosts: set[Any] = set()  # the greenlets that may be ended
+
+
+@contextmanager
+def working_for_a_host() -> Iterator[None]:
+    """Let the guard end this greenlet meanwhile. Only a host's answers can keep one busy without end."""
+    greenlet = gevent.getcurrent()
+    _for_hosts.add(greenlet)
+    try:
+        yield
+    finally:
+        _for_hosts.discard(greenlet)
+
+
 class BusyGuard:
-    """Raise KeptBusy in the running greenlet after BUSY_SECONDS of processor time without a switch.
+    """Raise KeptBusy in a greenlet that works for a host and has not given up the processor for BUSY_SECONDS.
 
     A context manager: its timer must end before the interpreter does, which takes its handler away first.
     """
@@ -27,7 +44,7 @@ class BusyGuard:
         self._busy_seconds = busy_seconds
         self._hub = gevent.get_hub()
         self._turns = 0
-        self._seen = 0
+        self._seen: tuple[int, Any] = (0, None)  # the turn and the greenlet of the last check
         self._busy = 0.0
         self._counter = self._hub.loop.prepare(ref=False)
         self._counter.start(self._count)
@@ -45,10 +62,12 @@ class BusyGuard:
         self._turns += 1
 
     def _check(self, number: int, frame: FrameType | None) -> None:
-        if self._turns != self._seen:
-            self._seen, self._busy = self._turns, 0.0
+        current = gevent.getcurrent()
+        # Many greenlets may run in one turn, none of them for long.
+        if (self._turns, current) != self._seen:
+            self._seen, self._busy = (self._turns, current), 0.0
             return
         self._busy += CHECK_SECONDS
-        if self._busy >= self._busy_seconds and gevent.getcurrent() is not self._hub:
+        if self._busy >= self._busy_seconds and current in _for_hosts:
             self._busy = 0.0
             raise KeptBusy

@@ -13,7 +13,7 @@ from gevent.pool import Group
 
 from plugins.contract import Task
 from plugins.kit.keep import Entry, Keep, Key, key_of
-from plugins.winrm.busy_guard import KeptBusy
+from plugins.winrm.busy_guard import KeptBusy, working_for_a_host
 from plugins.winrm.session import HostSession
 
 IDLE_SECONDS = 100.0
@@ -80,5 +80,5 @@ class SessionCache:
             entry.lock.release()
 
     def _close_one(self, close: Callable[[], None]) -> None:
-        with self._closing_slots, suppress(KeptBusy):
+        with self._closing_slots, suppress(KeptBusy), working_for_a_host():
             close()

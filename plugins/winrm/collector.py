@@ -16,7 +16,7 @@ from plugins.kit.keep import Key, Recent, key_of
 from plugins.kit.stall import StallMeter
 from plugins.kit.tasks import InvalidTask, ResultFields, answer, choice_of, failure, refused_task, say
 from plugins.winrm import powershell
-from plugins.winrm.busy_guard import KeptBusy
+from plugins.winrm.busy_guard import KeptBusy, working_for_a_host
 from plugins.winrm.cache import SessionCache
 from plugins.winrm.document import Counters, Rows, counters_of, document_of, hostname_of
 from plugins.winrm.errors import (
@@ -83,7 +83,7 @@ class Collector:
         """Return the task's result, whatever the host does. Only what ends the greenlet is raised."""
         started, stalled_before = time.monotonic(), self.stalls.stalled_seconds()
         try:
-            with gevent.Timeout(task.timeout_seconds, Deadline):
+            with working_for_a_host(), gevent.Timeout(task.timeout_seconds, Deadline):
                 fields = self._discover(task) if task.operation is Operation.DISCOVERY else self._poll(task)
         except InvalidTask as error:
             return refused_task(task, error)
@@ -235,14 +235,17 @@ _READ: dict[Way, Callable[[HostSession, bool, Give], None]] = {
 
 
 def _select(session: HostSession, queries: Iterable[Query], *, must_answer: bool = True) -> Rows:
-    """A class that cannot be read leaves the others standing; an account that may not read fails at once."""
+    """Read each class. One that cannot be read costs only what it holds, and so does an optional one that the
+    account may not read; an account that may not read the others fails at once.
+    """
     rows, errors = {}, []
     failed: Exception | None = None
     for query in queries:
         try:
             rows[query.name] = _rows(session, query)
         except Exception as error:
-            if not fault_codes(error) or is_quota(error) or fault_codes(error) & ACCESS_DENIED:
+            codes = fault_codes(error)
+            if not codes or is_quota(error) or (codes & ACCESS_DENIED and not query.is_optional):
                 raise
             failed = error
             errors.append(f"{query.name}: {classify(error)[1]}")

@@ -15,6 +15,7 @@ class Query:
     properties: tuple[str, ...]
     where: str = ""
     fallback_class: str = ""  # with the same properties, for hosts that have no rows of the class
+    is_optional: bool = False  # accounts that may read the other classes may be refused this one
 
     @property
     def wql(self) -> str:
@@ -70,9 +71,10 @@ VOLUMES = Query(
     "Win32_Volume",
     ("Name", "DriveLetter", "Capacity", "FreeSpace"),
     "DriveType=3 AND DriveLetter IS NULL",
+    is_optional=True,
 )
 # CSName and Name, of NetBIOS, end after 15 letters.
-COMPUTER = Query("computer", "Win32_ComputerSystem", ("DNSHostName", "Name"))
+COMPUTER = Query("computer", "Win32_ComputerSystem", ("DNSHostName", "Name"), is_optional=True)
 
 QUERIES = (PROCESSORS, INTERFACES, SYSTEM, DISKS, VOLUMES, COMPUTER)
 RATES = (PROCESSORS, INTERFACES)  # which need a second reading

@@ -203,11 +203,23 @@ def test_what_was_polled_before_a_jump_back_is_not_skipped_by_a_jump_ahead(
 
 def test_a_clock_that_was_set_back_is_noticed_at_the_next_tick() -> None:
     watch = ClockWatch()
-    assert not watch.was_set_back()
-    assert not watch.was_set_back()
-    assert watch.note(-1e9)
-    assert not watch.note(-1e9)
-    assert not watch.note(-1e9 + 3_600)
+    offset = watch.offset()
+    assert offset is not None
+    assert not watch.was_set_back(offset)
+    watch.keep(offset)
+    again = watch.offset()
+    assert again is not None
+    assert not watch.was_set_back(again)
+    assert watch.was_set_back(offset - 3_600)
+    assert watch.was_set_back(offset - 3_600)  # until what follows from it is done
+    watch.keep(offset - 3_600)
+    assert not watch.was_set_back(offset - 3_600)
+    assert not watch.was_set_back(offset)
+
+
+def test_a_slow_query_says_nothing_of_the_clock() -> None:
+    moments = iter([100.0, 103.0])
+    assert ClockWatch(lambda: next(moments)).offset() is None
 
 
 def test_no_slot_of_before_a_jump_back_is_used_again(device: Device) -> None:

@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         end_on_signals()
-        console = Console(file=sys.stdout)
+        console = Console(file=sys.stdout, soft_wrap=True)
         state_dir = settings.NMS_STATE_DIR / "demo"
         demo = Demo(
             console=console,
@@ -52,5 +52,6 @@ class Command(BaseCommand):
             console.print(line, highlight=False)
         for problem in summary.problems:
             console.print(f"missing: {problem}", highlight=False)
+        console.print(f"The demo has ended. Its data stays in {state_dir}.", highlight=False)
         if summary.problems:
             sys.exit(1)

@@ -11,6 +11,7 @@ import pytest
 
 from plugins.contract import ErrorCode
 from plugins.kit.network import classify_network
+from plugins.tests.process import without_network
 
 
 def code(error: BaseException, target: str = "127.0.0.1") -> ErrorCode | None:
@@ -68,7 +69,7 @@ def test_an_unreachable_host_is_our_fault_where_no_route_leads_to_it() -> None:
         "assert code(os_error(errno.EHOSTUNREACH), '192.0.2.1') == 'internal'\n"
     )
     subprocess.run(
-        ["unshare", "--map-root-user", "--net", sys.executable, "-c", script],
+        [*without_network(), sys.executable, "-c", script],
         check=True,
         timeout=60,
         cwd=Path(__file__).parents[3],

@@ -1,6 +1,8 @@
 """From /proc to the document: pure functions, with what hosts print and what they should not."""
 
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from plugins.ssh.connection import _HostKeyGuard
 from plugins.ssh.document import NotLinux, counters_of, document_of, hostname_of, marked, sections_of
 from plugins.ssh.worker import HungMounts
 
+SCRIPT = Path(__file__).parents[1] / "collect.sh"
 STAT = "cpu  {user} 0 0 {idle} 0 0 0 0 0 0\ncpu0 {user} 0 0 {idle} 0 0 0 0 0 0\nbtime 5"
 NET = """Inter-| Receive
  face |bytes
@@ -173,3 +176,34 @@ def test_a_file_system_that_has_answered_is_not_left_out_any_more() -> None:
     assert b"/a" in hung.prologue()
     assert hung.note(b"@nms-mounts\n/a\n@nms-dfpid\n8\n@nms-df\n@nms-end\n") == 0
     assert b"/a" not in hung.prologue()
+
+
+MOUNTS = """rootfs / rootfs rw 0 0
+{root} rw 0 0
+proc /proc proc rw 0 0
+tmpfs /run tmpfs rw 0 0
+server:/export /srv/share nfs4 rw 0 0
+share /host 9p rw 0 0
+/dev/sr0 /media iso9660 ro 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("root", "is_shown"),
+    [
+        ("/dev/sda1 / ext4", True),
+        ("root / 9p", True),
+        ("vm / virtiofs", True),
+        ("tmpfs / tmpfs", True),
+        ("fuse-overlayfs / fuse.fuse-overlayfs", True),
+        ("overlay / overlay", True),
+        ("server:/root / nfs", False),
+        ("server:/root / nfs4", False),
+    ],
+)
+def test_the_root_is_a_drive_on_whatever_is_local(tmp_path: Path, root: str, is_shown: bool) -> None:
+    (tmp_path / "mounts").write_text(MOUNTS.format(root=root))
+    script = SCRIPT.read_text().replace("</proc/mounts", f"<{tmp_path}/mounts")
+    ran = subprocess.run(["sh", "-c", script], capture_output=True, check=True, timeout=30)
+    mounts = sections_of(ran.stdout)["mounts"]
+    assert "".join(mounts).strip() == ("/" if is_shown else "")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from winrm.exceptions import WSManFaultError
 
-from plugins.winrm.collector import _rows
-from plugins.winrm.queries import DISKS, PROCESSORS
+from plugins.winrm.collector import _rows, _select
+from plugins.winrm.queries import COMPUTER, DISKS, PROCESSORS, QUERIES, SYSTEM, VOLUMES
 
 INVALID_CLASS, ACCESS_DENIED = 2150858778, 5
 
@@ -52,3 +52,19 @@ def test_a_class_without_another_one_fails_as_it_is() -> None:
     session: Any = Session({})
     with pytest.raises(WSManFaultError):
         _rows(session, DISKS)
+
+
+def test_an_optional_class_that_may_not_be_read_costs_only_what_it_holds() -> None:
+    answers: dict[str, Any] = {query.class_name: [{"Name": "x"}] for query in QUERIES}
+    answers |= {query.class_name: fault(ACCESS_DENIED) for query in (VOLUMES, COMPUTER)}
+    session: Any = Session(answers)
+    found = _select(session, QUERIES)
+    assert found.by_query.keys() == {query.name for query in QUERIES} - {"volumes", "computer"}
+    assert [error.partition(":")[0] for error in found.errors] == ["volumes", "computer"]
+
+
+def test_an_account_that_may_not_read_the_system_fails_at_once() -> None:
+    session: Any = Session({SYSTEM.class_name: fault(ACCESS_DENIED)})
+    with pytest.raises(WSManFaultError):
+        _select(session, [SYSTEM, DISKS])
+    assert session.asked == [SYSTEM.class_name]
