@@ -81,7 +81,7 @@ daemons: setup-dev
 	@sh .ci/daemons $(VENV)/daemons
 
 $(READY): requirements.txt
-	@test -x $(BIN)/python || { echo "making a virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/pip || sh .ci/venv $(PYTHON) $(VENV)
 	@echo "installing the $$(grep -c == requirements.txt) packages of requirements.txt into $(VENV)"
 	@$(PIP_INSTALL) -r requirements.txt
 	@touch $@
