@@ -64,7 +64,7 @@ lock: setup-dev  ## Compile requirements*.txt from pyproject.toml
 		--python-version 3.11 --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:  ## Remove the virtual environment and all embedded data
-	rm -rf $(VENV) .run
+	@sh .ci/clean $(VENV) .run
 
 setup: system $(READY)  ## Install what running needs
 

@@ -1,30 +1,11 @@
-"""System checks of this app: keys that cannot work, plugins that cannot run."""
+"""System checks of this app: plugins that cannot run."""
 
 from typing import Any
 
-from cryptography.fernet import Fernet
-from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Warning, register
 
 from devices.plugins import registry
 from nms_project.checks import SETTINGS
-
-
-@register(SETTINGS)
-def check_encryption_keys(**_: Any) -> list[CheckMessage]:
-    messages: list[CheckMessage] = []
-    for position, key in enumerate(settings.NMS_ENCRYPTION_KEYS, start=1):
-        try:
-            Fernet(key.strip())
-        except ValueError:  # the key itself must not be shown
-            messages.append(
-                Error(
-                    f"NMS_ENCRYPTION_KEYS: key {position} is not a Fernet key.",
-                    hint="Each must be 32 random bytes in URL-safe base64; see docs/settings.md.",
-                    id="devices.E001",
-                )
-            )
-    return messages
 
 
 @register(SETTINGS)

@@ -17,7 +17,7 @@ from devices.errors import CredentialUnreadable
 
 @lru_cache(maxsize=16)
 def _fernet(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(key.strip()) for key in keys])
+    return MultiFernet([Fernet(key) for key in keys])
 
 
 def _current() -> MultiFernet:
@@ -55,7 +55,7 @@ def payload_rotate(encrypted: str) -> str:
 
 def key_ids() -> list[str]:
     """What a key is called where it must not be shown: the beginning of its digest. Newest first."""
-    return [hashlib.sha256(key.strip().encode()).hexdigest()[:8] for key in settings.NMS_ENCRYPTION_KEYS]
+    return [hashlib.sha256(key.encode()).hexdigest()[:8] for key in settings.NMS_ENCRYPTION_KEYS]
 
 
 def key_of(encrypted: str) -> str | None:

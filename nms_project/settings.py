@@ -1,6 +1,7 @@
 """Settings of the project, read from the environment; docs/settings.md has a row for each."""
 
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ from nms_project.schedule import beat_schedule
 
 django_stubs_ext.monkeypatch()
 
+env.collect()  # reported at the end
+_nothing: dict[str, Any] = {}
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-NMS_STATE_DIR = Path(env.text("NMS_STATE_DIR", ".run"))
-if not NMS_STATE_DIR.is_absolute():
-    NMS_STATE_DIR = BASE_DIR / NMS_STATE_DIR
+IS_CHECKOUT = (BASE_DIR / "manage.py").exists()  # else installed as a package, beside others
+NMS_STATE_DIR = (BASE_DIR if IS_CHECKOUT else Path.cwd()) / env.text("NMS_STATE_DIR", ".run")
 
 # --- PostgreSQL and Redis: given ones, else the embedded ones that `manage.py run` starts ---
 
-_embedded = state.endpoints_read(NMS_STATE_DIR)
+_embedded = env.or_note(lambda: state.endpoints_read(NMS_STATE_DIR), _nothing)
 DATABASE_URL = env.text("DATABASE_URL")
 REDIS_URL = env.text("REDIS_URL")
 NMS_EMBEDDED_POSTGRES = not DATABASE_URL
@@ -73,32 +76,34 @@ def _database(url: str) -> dict[str, Any]:
     }
 
 
-DATABASES = {"default": _database(DATABASE_URL)}
+DATABASES = {"default": env.or_note(lambda: _database(DATABASE_URL), _nothing)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Keys: machines share them, so they are never made up once a server is given ---
 
 
-def _key(name: str, file_name: str, value: str, generate: Any) -> str:
-    if value:
-        return value
-    if NMS_EMBEDDED_POSTGRES:
-        return state.secret(NMS_STATE_DIR, file_name, generate)
-    raise ImproperlyConfigured(
-        f"{name} is not set. With DATABASE_URL given, every machine needs the same {name}; "
-        f"docs/settings.md shows how to make one."
-    )
+def _kept(name: str, file_name: str, generate: Callable[[], str]) -> str:
+    """Return the content of a key's file, generated on the first start. Raise ImproperlyConfigured."""
+    if env.is_refused(name):
+        return ""
+    if not NMS_EMBEDDED_POSTGRES:
+        raise ImproperlyConfigured(
+            f"{name} is not set. With DATABASE_URL given, every machine needs the same {name}; "
+            f"docs/settings.md shows how to make one."
+        )
+    return state.secret(NMS_STATE_DIR, file_name, generate)
 
 
-SECRET_KEY = _key(
-    "NMS_SECRET_KEY", "secret-key", env.text("NMS_SECRET_KEY"), lambda: secrets.token_urlsafe(64)
+SECRET_KEY = env.secret_key("NMS_SECRET_KEY") or env.or_note(
+    lambda: _kept("NMS_SECRET_KEY", "secret-key", lambda: secrets.token_urlsafe(64)), ""
 )
-NMS_ENCRYPTION_KEYS = _key(
-    "NMS_ENCRYPTION_KEYS",
-    "encryption-keys",
-    env.text("NMS_ENCRYPTION_KEYS"),
-    lambda: Fernet.generate_key().decode("ascii"),
-).split(",")
+NMS_ENCRYPTION_KEYS = env.fernet_keys("NMS_ENCRYPTION_KEYS") or env.or_note(
+    lambda: env.fernet_keys_of(
+        _kept("NMS_ENCRYPTION_KEYS", "encryption-keys", lambda: Fernet.generate_key().decode("ascii")),
+        f"{NMS_STATE_DIR / 'encryption-keys'}",
+    ),
+    [],
+)
 
 NMS_ALLOW_UNREADABLE_SECRETS = env.boolean("NMS_ALLOW_UNREADABLE_SECRETS", False)
 
@@ -200,7 +205,7 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-STATIC_ROOT = env.text("NMS_STATIC_ROOT") or None
+STATIC_ROOT = env.new_folder("NMS_STATIC_ROOT")
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None  # without collectstatic they come from the packages
 WHITENOISE_AUTOREFRESH = DEBUG
 APPEND_SLASH = True
@@ -304,7 +309,7 @@ NMS_STORE_THREADS = env.integer("NMS_STORE_THREADS", 2, low=1, high=64)
 NMS_DISCOVERY_THREADS = env.integer("NMS_DISCOVERY_THREADS", 4, low=1, high=64)
 
 
-CELERY_BROKER_URL, _transport_options = redis_address.broker(REDIS_URL)
+CELERY_BROKER_URL, _transport_options = env.or_note(lambda: redis_address.broker(REDIS_URL), ("", _nothing))
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # or a worker ends when Redis, its disk full, refuses a command
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -349,9 +354,9 @@ NMS_PLUGIN_IN_FLIGHT = env.integer("NMS_PLUGIN_IN_FLIGHT", 200, low=1, high=10_0
 NMS_PLUGIN_SILENCE_SECONDS = env.integer("NMS_PLUGIN_SILENCE_SECONDS", 30, low=1, high=600)
 NMS_LOGIN_ATTEMPTS = env.integer("NMS_LOGIN_ATTEMPTS", 3, low=1, high=100)
 NMS_LOGIN_WINDOW_SECONDS = env.integer("NMS_LOGIN_WINDOW_SECONDS", 900, low=1, high=86_400)
-NMS_PLUGINS_DIR = Path(env.text("NMS_PLUGINS_DIR", str(BASE_DIR / "plugins")))
+NMS_PLUGINS_DIR = env.folder("NMS_PLUGINS_DIR", BASE_DIR / "plugins")
 
-NMS_FPING = env.text("NMS_FPING", "fping")
+NMS_FPING = env.program("NMS_FPING", "fping")
 NMS_FPING_COUNT = env.integer("NMS_FPING_COUNT", 0, low=0, high=20)
 NMS_FPING_TIMEOUT_MS = env.integer("NMS_FPING_TIMEOUT_MS", 500, low=50, high=2_000)
 NMS_FPING_RETRIES = env.integer("NMS_FPING_RETRIES", 2, low=0, high=5)
@@ -375,10 +380,12 @@ NMS_MAX_TARGETS = env.integer("NMS_MAX_TARGETS", 65_536, low=1, high=16_777_216)
 
 # --- Monitoring of NMS itself ---
 
-NMS_PROMETHEUS_TOKEN = env.text("NMS_PROMETHEUS_TOKEN")
+NMS_PROMETHEUS_TOKEN = env.bearer_token("NMS_PROMETHEUS_TOKEN")
 
 # --- Logging ---
 
 NMS_LOG_LEVEL = env.choice("NMS_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
 LOGGING_CONFIG = "nms_project.logs.configure"
 LOGGING = {"level": NMS_LOG_LEVEL}
+
+env.report()

@@ -33,11 +33,19 @@ def secret(state_dir: Path, name: str, generate: Callable[[], str]) -> str:
                 pass
             finally:
                 draft.unlink()
-        return path.read_text(encoding="ascii").strip()
+        value = path.read_text(encoding="ascii").strip()
+    except UnicodeDecodeError:
+        value = ""
     except OSError as error:
         raise ImproperlyConfigured(
             f"NMS_STATE_DIR: {path} cannot be used ({error.strerror}). Name a directory you can write to."
         ) from error
+    if not value:
+        raise ImproperlyConfigured(
+            f"{path} is empty or damaged. Restore it from a backup; without one, delete it, and what was "
+            "encrypted or signed with it is lost."
+        )
+    return value
 
 
 def log_open(path: Path) -> BinaryIO:
@@ -48,12 +56,17 @@ def log_open(path: Path) -> BinaryIO:
 
 
 def endpoints_read(state_dir: Path) -> dict[str, str]:
-    """The addresses of the embedded servers, as the process that started them wrote them down."""
+    """Return the addresses of the embedded servers, as the process that started them wrote them down; none
+    where there is no file. Raise ImproperlyConfigured for a file that is damaged.
+    """
+    path = state_dir / ENDPOINTS_FILE
     try:
-        found = json.loads((state_dir / ENDPOINTS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(key): str(value) for key, value in found.items()}
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {}
-    return {str(key): str(value) for key, value in found.items()}
+    except (OSError, ValueError, AttributeError):
+        raise ImproperlyConfigured(f"{path} is damaged. Delete it; the next `run` writes it again.") from None
 
 
 def endpoints_write(state_dir: Path, endpoints: dict[str, str]) -> None:

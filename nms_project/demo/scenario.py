@@ -21,6 +21,7 @@ from nms_project.demo.client import Client
 from nms_project.demo.summary import Ledger, Summary, availability_check, ledger_read, summarise
 from nms_project.demo.view import View
 from nms_project.stack.errors import StackError
+from nms_project.stack.processes import command_line
 from nms_project.web_address import local_url
 from plugins.winrm.simulator.client import Simulator
 
@@ -93,7 +94,7 @@ class Demo:
         log_path.unlink(missing_ok=True)
         with state.log_open(log_path) as log:
             process = subprocess.Popen(
-                [sys.executable, str(settings.BASE_DIR / "manage.py"), "run", "--until-eof"],
+                [sys.executable, *command_line(), "run", "--until-eof"],
                 env=self._environment(),
                 stdin=subprocess.PIPE,  # it ends when we are gone, however we go
                 stdout=log,

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -20,10 +21,12 @@ import psycopg
 
 from nms_project.stack.errors import StackError
 from nms_project.stack.signals import ending_with_parent
-from nms_project.state import log_open
+from nms_project.state import ENDPOINTS_FILE, log_open
 
 SYSTEM_USER = "nms-postgres"  # PostgreSQL refuses to run as root
 DATABASE = "nms"
+ELSEWHERE = Path("/var/lib/nms-embedded")
+HOME_LINK = "postgres-home"
 SOCKET_NAME = ".s.PGSQL.5432"
 MAX_SOCKET_PATH = 107  # sockaddr_un(7): 108 bytes with the closing NUL
 START_SECONDS = 30
@@ -227,15 +230,25 @@ def _is_enterable(folder: Path, user: pwd.struct_passwd) -> bool:
 
 
 def _enterable_home(state_dir: Path, user: pwd.struct_passwd | None) -> Path:
-    """The state directory, or, when the server's account cannot enter it (a clone below /root), one in
-    /var/lib.
+    """Return the state directory, or, when the server's account cannot enter it (a clone below /root), a
+    folder in /var/lib that HOME_LINK in the state directory leads to.
+
+    The link keeps data and keys together: a state directory that was deleted took the keys along, and what
+    is made in its place gets new data.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     if user is None or _is_enterable(state_dir, user):
         return state_dir
-    name = hashlib.sha256(str(state_dir).encode()).hexdigest()[:12]
-    home = Path("/var/lib/nms-embedded") / name
+    link = state_dir / HOME_LINK
+    if link.is_symlink():
+        home = link.readlink()
+    else:
+        home = ELSEWHERE / hashlib.sha256(str(state_dir).encode()).hexdigest()[:12]
+        if home.exists() and not (state_dir / ENDPOINTS_FILE).exists():  # of a directory that was deleted
+            home = home.with_name(f"{home.name}-{secrets.token_hex(4)}")
     home.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(home)
     for folder in (home.parent, home):
         folder.chmod(0o755)  # whatever the umask made of it
     return home

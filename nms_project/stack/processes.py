@@ -1,6 +1,7 @@
 """`manage.py run`: the embedded servers, then web, beat and the workers of the Procfile, ended together."""
 
 import fcntl
+import http.client
 import os
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.redis import EmbeddedRedis
 from nms_project.stack.supervisor import Server
 
+PACKAGE = Path(__file__).resolve().parents[1]
 POLL_PROCESS = "poll_"  # of the Procfile, which has one for each shard of the default
 
 
@@ -64,18 +66,27 @@ def _sole_owner(state_dir: Path) -> Iterator[None]:
         yield
 
 
-def manage(*arguments: str, environment: dict[str, str]) -> None:
-    """Runs a manage.py command in a process of its own, which reads the settings afresh. Raises
-    StackError.
+def command_line() -> list[str]:
+    """Return what follows Python's name in a command of NMS: manage.py, which a wheel does not have."""
+    return [str(settings.BASE_DIR / "manage.py")] if settings.IS_CHECKOUT else ["-m", "nms_project"]
+
+
+def manage(*arguments: str, environment: dict[str, str]) -> str:
+    """Run a command in a process of its own, which reads the settings afresh, and return what it prints.
+
+    Raise StackError.
     """
     done = subprocess.run(
-        [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments],
+        [sys.executable, *command_line(), *arguments],
         env=environment,
         check=False,
         timeout=300,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     if done.returncode != 0:
-        raise StackError(f"manage.py {arguments[0]} failed.")
+        raise StackError(f"`{arguments[0]}` failed.\n{done.stdout}".rstrip())
+    return done.stdout
 
 
 def process_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -86,13 +97,31 @@ def process_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def process_commands() -> dict[str, str]:
     """Return the Procfile's command lines by name, with a poll worker for each shard."""
-    procfile = parse_procfile((settings.BASE_DIR / "Procfile").read_text(encoding="utf-8"))
+    folder = settings.BASE_DIR if settings.IS_CHECKOUT else PACKAGE  # as pyproject.toml puts it into a wheel
+    procfile = parse_procfile((folder / "Procfile").read_text(encoding="utf-8"))
     commands: dict[str, str] = {
         name: command for name, command in procfile.processes.items() if not name.startswith(POLL_PROCESS)
     }
     for shard in range(settings.NMS_POLL_SHARDS):
         commands[f"{POLL_PROCESS}{shard}"] = f"python manage.py worker {poll_queue(shard)}"
-    return commands
+    if settings.IS_CHECKOUT:
+        return commands
+    return {name: command.replace("manage.py", "-m nms_project", 1) for name, command in commands.items()}
+
+
+def web_answers() -> bool:
+    """Return whether the web server answers a request, whatever it says."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (asked for at this machine)
+    host = local.get(settings.NMS_BIND, settings.NMS_BIND)
+    connection = http.client.HTTPConnection(host, settings.NMS_PORT, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def check_port() -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,6 +86,17 @@ class Supervisor:
         """`command` is a shell's command line."""
         self._children.append(_Child(name, command, next(self._colours)))
         self._printer.width = max(self._printer.width, len(name))
+
+    def say_once(self, condition: Callable[[], bool], text: str) -> None:
+        """Print the lines of `text` once `condition` holds, which is asked again and again."""
+
+        def wait() -> None:
+            while not condition():
+                time.sleep(CHECK_SECONDS)
+            for line in text.strip().splitlines():
+                self._say(line)
+
+        threading.Thread(target=wait, daemon=True).start()
 
     def run(self, environment: Mapping[str, str], cwd: Path) -> int:
         """Return 128 and the number of the signal that ended it, once every process has ended."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
@@ -173,12 +174,130 @@ BAD_REDIS_URLS = (
 def test_a_bad_url_stops_the_start_in_one_line_without_its_password(
     tmp_path: Path, name: str, url: str
 ) -> None:
-    done = settings_module(NMS_STATE_DIR=str(tmp_path), **{name: url})
+    keys = {"NMS_SECRET_KEY": "s" * 32, "NMS_ENCRYPTION_KEYS": Fernet.generate_key().decode()}
+    done = settings_module(NMS_STATE_DIR=str(tmp_path), **keys, **{name: url})
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert f"{name}" in line
     assert "pa/ss" not in line
     assert "Traceback" not in done.stderr
+
+
+# A value that each setting refuses. Other readers' own tests have more.
+NUMBERS = [
+    "PORT",
+    "NMS_BATCH_SIZE",
+    "NMS_CLAIM_LIMIT",
+    "NMS_DEMO_WINRM_PORT",
+    "NMS_DISCOVERY_THREADS",
+    "NMS_FAILURE_THRESHOLD",
+    "NMS_FAILURE_WINDOW_SECONDS",
+    "NMS_FPING_COUNT",
+    "NMS_FPING_INTERVAL_MS",
+    "NMS_FPING_RETRIES",
+    "NMS_FPING_TIMEOUT_MS",
+    "NMS_JWT_ACCESS_MINUTES",
+    "NMS_JWT_REFRESH_DAYS",
+    "NMS_LOGIN_ATTEMPTS",
+    "NMS_LOGIN_FAILURES",
+    "NMS_LOGIN_WINDOW_SECONDS",
+    "NMS_MAX_BACKLOG",
+    "NMS_MAX_TARGETS",
+    "NMS_PING_THREADS",
+    "NMS_PLUGIN_IN_FLIGHT",
+    "NMS_PLUGIN_SILENCE_SECONDS",
+    "NMS_PLUGIN_TIMEOUT_SECONDS",
+    "NMS_POLL_SHARDS",
+    "NMS_POLL_THREADS",
+    "NMS_QUERIES_PER_MINUTE",
+    "NMS_READS_PER_MINUTE",
+    "NMS_REQUEST_TIMEOUT_SECONDS",
+    "NMS_RETENTION_1D_DAYS",
+    "NMS_RETENTION_1H_DAYS",
+    "NMS_RETENTION_5M_DAYS",
+    "NMS_RETENTION_RUNS_DAYS",
+    "NMS_RETENTION_SAMPLES_DAYS",
+    "NMS_RETENTION_VERDICTS_DAYS",
+    "NMS_STORE_THREADS",
+    "NMS_TICK_SECONDS",
+    "NMS_VISIBILITY_TIMEOUT_SECONDS",
+    "NMS_WEB_PROCESSES",
+    "NMS_WEB_THREADS",
+    "NMS_WRITES_PER_MINUTE",
+]
+SWITCHES = ["NMS_ALLOW_UNREADABLE_SECRETS", "NMS_DEBUG", "NMS_HTTPS", "NMS_SUCCESS_RESETS_FAILURES"]
+BAD = {
+    **dict.fromkeys(NUMBERS, "1_0"),
+    **dict.fromkeys(SWITCHES, "maybe"),
+    "BIND": "127.0.0.1:80",
+    "DATABASE_URL": "mysql://h/n",
+    "NMS_ALLOWED_HOSTS": "https://nms.example.org",
+    "NMS_CSRF_TRUSTED_ORIGINS": "nms.example.org",
+    "NMS_ENCRYPTION_KEYS": "not;keys",
+    "NMS_FPING": "/nonexistent/fping",
+    "NMS_LOG_LEVEL": "LOUD",
+    "NMS_PLUGINS_DIR": "/nonexistent/plugins",
+    "NMS_PROMETHEUS_TOKEN": "tökén",
+    "NMS_SECRET_KEY": "short",
+    "NMS_STATIC_ROOT": "static",
+    "NMS_TRUSTED_PROXIES": "10.0.0.5/8",
+    "REDIS_URL": "http://h",
+}
+# Read by `prepare` and `demo` alone, which have tests of their own, and where any text is a good value.
+NOT_REFUSED = {
+    "DJANGO_SUPERUSER_USERNAME",
+    "DJANGO_SUPERUSER_PASSWORD",
+    "DJANGO_SUPERUSER_EMAIL",
+    "NMS_STATE_DIR",  # a path that may have to be made; see below
+}
+
+
+def test_all_bad_values_are_reported_at_once(tmp_path: Path) -> None:
+    declared = {name for name in env.DECLARED if not name.startswith("X_")}
+    assert declared - NOT_REFUSED <= BAD.keys(), "a new setting needs a bad value here"
+    done = settings_module(NMS_STATE_DIR=str(tmp_path), **BAD)
+    assert done.returncode == 1
+    heading, *lines = done.stderr.splitlines()
+    assert heading.endswith(f"{len(BAD)} settings are wrong.")
+    named = [line.split()[0].rstrip(":") for line in lines]
+    assert sorted(named) == sorted(BAD)
+    assert "not;keys" not in done.stderr
+    assert "short" not in done.stderr
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\x80"])
+@pytest.mark.parametrize("name", ["secret-key", "encryption-keys", "endpoints.json"])
+def test_a_damaged_file_of_the_state_directory_is_named(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="latin-1")
+    done = settings_module(NMS_STATE_DIR=str(tmp_path))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert str(tmp_path / name) in line
+    assert "damaged" in line
+
+
+def test_a_key_file_that_holds_something_else_is_named(tmp_path: Path) -> None:
+    (tmp_path / "encryption-keys").write_text("a password")
+    done = settings_module(NMS_STATE_DIR=str(tmp_path))
+    assert f"{tmp_path / 'encryption-keys'}: key 1 of 2 is not a Fernet key" in done.stderr
+    assert "password" not in done.stderr
+
+
+def test_a_state_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = settings_module(NMS_STATE_DIR=str(tmp_path / "file"))
+    assert done.returncode == 1
+    assert "NMS_STATE_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("separator", [",", "\n", " ", ", ", "\r\n"])
+def test_keys_are_separated_by_commas_blanks_or_lines(
+    monkeypatch: pytest.MonkeyPatch, separator: str
+) -> None:
+    keys = [Fernet.generate_key().decode() for _ in range(3)]
+    monkeypatch.setenv("X_TEST", separator.join(keys))
+    assert env.fernet_keys("X_TEST") == keys
 
 
 def test_a_generated_secret_is_kept_and_private(tmp_path: Path) -> None:

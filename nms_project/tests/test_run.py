@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from nms_project.demo.client import Client
 from nms_project.stack import postgres
-from nms_project.stack.live import free_port, kill_session, wait_until
+from nms_project.stack.live import ROOT, free_port, kill_session, wait_until
 from nms_project.stack.postgres import EmbeddedPostgres
 from nms_project.stack.processes import process_commands
 from nms_project.stack.redis import EmbeddedRedis
@@ -28,9 +29,12 @@ def test_starts_ends_and_finds_its_data_again(state_dir: Path) -> None:
     client = Client(f"http://127.0.0.1:{port}")
     process = start(state_dir, port)
     try:
-        wait_until(client.is_up, 90)
+        wait_until(partial(_says, state_dir / "run.log", "First administrator"), 90)
+        assert client.is_up()  # it is shown last, once the address beside it answers
         text = (state_dir / "run.log").read_text()
         (line,) = [line for line in text.splitlines() if "First administrator" in line]
+        assert f"http://127.0.0.1:{port}/" in text
+        assert "changepassword" in line
         password = line.split("password: ")[1].split()[0]
         client.login("admin", password)
         client.post("credentials", {"name": "kept", "protocol": "icmp", "payload": {}})
@@ -207,8 +211,32 @@ def test_root_with_a_closed_home_gets_another_place(state_dir: Path, monkeypatch
         server.start()
         server.stop()
         assert closed.stat().st_mode & 0o777 == 0o700
+        assert EmbeddedPostgres(closed / "state").home == server.home
+        # Without the keys that were deleted, its data is of no use.
+        shutil.rmtree(closed / "state")
+        fresh = EmbeddedPostgres(closed / "state")
+        assert fresh.home != server.home
+        assert not (fresh.home / "postgres").exists()
+        subprocess.run(["sh", ".ci/clean", closed / "venv", closed / "state"], cwd=ROOT, check=True)
+        assert not fresh.home.exists()
+        assert not (closed / "state").exists()
     finally:
         shutil.rmtree(server.home)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL under another account")
+def test_data_of_an_earlier_release_is_found_again(state_dir: Path) -> None:
+    """It had no link from the state directory yet."""
+    state = state_dir / "closed" / "state"
+    state.mkdir(parents=True)
+    state.parent.chmod(0o700)
+    home = EmbeddedPostgres(state).home
+    try:
+        (state / "postgres-home").unlink()
+        (state / "endpoints.json").write_text("{}")
+        assert EmbeddedPostgres(state).home == home
+    finally:
+        shutil.rmtree(home)
 
 
 @pytest.mark.parametrize("moment", [0.5, 3.0, 6.0])

@@ -36,7 +36,8 @@ class Command(BaseCommand):
         if not first.is_given:
             # The only time it is shown: to the person who started this, not through the logging.
             self.stdout.write(
-                f"First administrator: {first.username}  password: {first.password}  (shown this once)"
+                f"First administrator: {first.username}  password: {first.password}  (shown this once; "
+                f"`manage.py changepassword {first.username}` sets another)"
             )
 
 

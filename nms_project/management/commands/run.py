@@ -14,6 +14,7 @@ from nms_project.stack.processes import (
     process_commands,
     process_environment,
     servers,
+    web_answers,
 )
 from nms_project.stack.signals import end_on_eof, end_on_signals
 from nms_project.stack.supervisor import Supervisor
@@ -37,14 +38,15 @@ class Command(BaseCommand):
             check_port()
             with servers() as started:
                 environment = dict(os.environ)
-                manage("prepare", environment=environment)
+                prepared = manage("prepare", environment=environment)
                 for name in ("DJANGO_SUPERUSER_PASSWORD", "DJANGO_SUPERUSER_PASSWORD_FILE"):
                     environment.pop(name, None)  # no other process needs it
                 supervisor = Supervisor(sys.stdout, servers=started)
                 for name, command in process_commands().items():
                     supervisor.add(name, command)
-                self.stdout.write(
-                    f"http://{settings.NMS_BIND}:{settings.NMS_PORT}/  (Ctrl-C stops everything)"
+                supervisor.say_once(
+                    web_answers,
+                    f"http://{settings.NMS_BIND}:{settings.NMS_PORT}/  (Ctrl-C stops everything)\n{prepared}",
                 )
                 code = supervisor.run(process_environment(environment), settings.BASE_DIR)
         except StackError as error:

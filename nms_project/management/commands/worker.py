@@ -3,8 +3,10 @@
 import os
 import socket
 import sys
+import warnings
 from typing import Any
 
+from celery.exceptions import SecurityWarning
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -32,6 +34,8 @@ class Command(BaseCommand):
             )
         name = f"{'+'.join(queues)}.{os.getpid()}@{socket.gethostname()}"
         threads = sum(concurrency(queue) for queue in queues)
+        # Of a worker that runs as root. It is about pickle, which these workers do not accept.
+        warnings.filterwarnings("ignore", category=SecurityWarning)
         os.environ["CELERY_SKIP_CHECKS"] = "1"  # they are done
         worker = celery_app.Worker(
             hostname=name,
