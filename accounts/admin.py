@@ -1,18 +1,22 @@
 """The admin of users and API tokens."""
 
-from typing import Any
+from typing import Any, cast
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm
 
+from accounts.forms import AccountForm, ApiTokenForm, NewAccountForm
 from accounts.models import ApiToken, AuditEntry
+from accounts.roles import Role, role_give, role_names
 from accounts.sessions import sessions_end
-from accounts.tokens import token_revoke
+from accounts.tokens import token_make, token_revoke
 from nms_project.admin import ModelAdmin, ReadOnlyAdmin
 
 admin.site.unregister(User)
@@ -28,19 +32,55 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]  # 
     permissions, and others neither on who may more than they, nor give a role that may.
     """
 
-    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+    audited_as = ("user", "role of a user", "permission of a user", "sessions of a user")
+    list_display = ("username", "role", "email", "is_active", "is_staff", "is_superuser", "last_login")
     actions = ("log_out",)
-    form = UserChangeForm
-    add_form = UserCreationForm
+    form = AccountForm
+    add_form = NewAccountForm
     change_password_form = AdminPasswordChangeForm
+    add_fieldsets = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": ("username", "usable_password", "password1", "password2", "role", "is_staff"),
+            },
+        ),
+    )
+    fieldsets = (
+        (None, {"fields": ("username", "password", "role", "is_staff", "is_active")}),
+        ("Personal information", {"fields": ("first_name", "last_name", "email")}),
+        ("More rights", {"fields": ("is_superuser", "groups", "user_permissions"), "classes": ("collapse",)}),
+        ("Important dates", {"fields": ("last_login", "date_joined")}),
+    )
+
+    @admin.display
+    def role(self, user: User) -> str:
+        return ", ".join(name for name in Role.values if name in role_names(user)) or "–"
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         fixed = tuple(super().get_readonly_fields(request, obj))
         return fixed if request.user.is_superuser else (*fixed, "is_superuser", "user_permissions")
 
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        field = form.base_fields.get("role")
+        if isinstance(field, forms.ChoiceField):
+            mine = set(_groups_within(request.user).values_list("name", flat=True))
+            field.choices = [("", "no role"), *(one for one in Role.choices if one[0] in mine)]
+        return form
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The form's groups are those that are no roles; its role comes beside them."""
+        super().save_related(request, form, formsets, change)
+        if "role" in form.cleaned_data:
+            role_give(form.instance, form.cleaned_data["role"])
+
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
-            kwargs["queryset"] = _roles_within(request.user)
+            kwargs["queryset"] = _groups_within(request.user).exclude(name__in=Role.values)
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], Any]:
@@ -50,7 +90,7 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]  # 
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Those that he may work on, one by one or in a batch."""
-        found: QuerySet[User] = super().get_queryset(request)
+        found: QuerySet[User] = super().get_queryset(request).prefetch_related("groups")
         if request.user.is_superuser:
             return found
         beyond = _permissions_beyond(request.user)
@@ -71,7 +111,7 @@ def _permissions_beyond(user: Any) -> QuerySet[Permission]:
     return Permission.objects.exclude(pk__in=own)
 
 
-def _roles_within(user: Any) -> QuerySet[Group]:
+def _groups_within(user: Any) -> QuerySet[Group]:
     """Those that may nothing that the user may not."""
     if user.is_superuser:
         return Group.objects.all()
@@ -80,7 +120,7 @@ def _roles_within(user: Any) -> QuerySet[Group]:
 
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, ModelAdmin[Group]):
-    pass
+    audited_as = ("role",)
 
 
 @admin.register(AuditEntry)
@@ -94,22 +134,76 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ModelAdmin[ApiToken]):
-    empty_text = "Users make tokens for programs that use the API."
+    """Users make and revoke tokens of their own. Those with the right to see other users' see all of them."""
+
+    audited_as = ("API token",)
+    empty_text = "A token lets a program use the API as you, with no more rights than its scope."
     list_display = ("name", "user", "scope", "created_at", "expires_at", "last_used_at", "revoked_at")
     list_filter = ("scope",)
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
     actions = ("revoke",)
-    readonly_fields = list_display
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
+        found, user = super().get_queryset(request), cast("User", request.user)
+        return found if user.has_perm("accounts.view_apitoken") else found.filter(user=user)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _is_of_the_staff(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_of_the_staff(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # the token would have to be shown: users make their own
+        return _is_of_the_staff(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a token is made, used and revoked
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.action(description="Revoke", permissions=["change"])
+    def get_form(
+        self, request: HttpRequest, obj: ApiToken | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        kwargs["form"] = forms.ModelForm if obj else ApiTokenForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
+        return self.list_display if obj else ("name", "scope", "expires_at")
+
+    def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
+        fields = {name: form.cleaned_data[name] for name in ("name", "scope", "expires_at")}
+        made, form.token = token_make(user=request.user, **fields)
+        obj.pk, obj.user = made.pk, made.user
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        request.nms_token = form.token  # type: ignore[attr-defined]  # for the page that shows it
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiToken, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Show the token on the answer itself: it must not be kept, not even for a redirect."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"API token {obj.name}",
+            "token": request.nms_token,  # type: ignore[attr-defined]
+            "opts": self.opts,
+        }
+        answer = TemplateResponse(request, "admin/accounts/apitoken/made.html", context)
+        answer["Cache-Control"] = "no-store"
+        return answer
+
+    @admin.action(description="Revoke", permissions=["view"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        for token in queryset:
+        user = cast("User", request.user)
+        if not user.has_perm("accounts.change_apitoken"):
+            queryset = queryset.filter(user=user)
+        tokens = list(queryset)
+        for token in tokens:
             token_revoke(token)
-        self.message_user(request, f"{len(queryset)} token(s) are refused from now on.", messages.SUCCESS)
+        self.message_user(request, f"{len(tokens)} token(s) are refused from now on.", messages.SUCCESS)
+
+
+def _is_of_the_staff(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and request.user.is_staff)

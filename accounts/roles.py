@@ -4,6 +4,8 @@ An installation may change its groups, or make others; what is given here is wha
 what bounds the scope of an API token.
 """
 
+from typing import Any
+
 from django.db import models
 
 
@@ -66,3 +68,19 @@ def roles_make() -> None:
         if is_new:
             # A permission may be missing while an older state of the database is migrated through.
             group.permissions.set(names[name] for name in wanted if name in names)
+
+
+def role_names(user: Any) -> set[str]:
+    """Return the roles that a user has; more than one only where groups were given by other means."""
+    if user.pk is None:
+        return set()
+    return {group.name for group in user.groups.all()} & set(Role.values)
+
+
+def role_give(user: Any, role: str) -> None:
+    """Give a user this role in place of any other, or none for ""; other groups stay."""
+    from django.contrib.auth.models import Group
+
+    user.groups.remove(*Group.objects.filter(name__in=set(Role.values) - {role}))
+    if role:
+        user.groups.add(Group.objects.get(name=role))

@@ -13,6 +13,8 @@ from django.utils import timezone
 from accounts.models import ApiToken
 from nms_project.errors import OF_ALL_FIELDS, InvalidInput
 
+DEFAULT_DAYS = 90  # that a token lives
+MAX_DAYS = 366
 MAX_TOKENS = 100  # that are valid, of one user
 PREFIX = "nms_"  # so that scanners of source code find one that was committed
 USED_RESOLUTION = timedelta(minutes=1)  # a busy client does not write a row with each request

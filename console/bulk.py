@@ -14,13 +14,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.views.decorators.http import require_POST
-from unfold.widgets import UnfoldAdminIntegerFieldWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from console.pages import id_of, json_answer
 from devices import bulk
 from devices.bulk import Outcome
-from devices.models import INTERVAL_VALIDATORS, Device
+from devices.models import INTERVAL_VALIDATORS, CredentialProfile, Device
 from nms_project.api import error_body
+from nms_project.natural_order import natural_key
 
 CHUNK_DEVICES = 100  # in one request: a second's work
 INTERVAL = "polling_interval_seconds"
@@ -40,6 +41,14 @@ class BulkAction:
     warning: str = ""
 
 
+class CredentialForm(forms.Form):
+    credential_profile = forms.ModelChoiceField(
+        CredentialProfile.objects.order_by(natural_key("name")),
+        help_text="Devices of another protocol keep theirs.",
+        widget=UnfoldAdminSelectWidget,
+    )
+
+
 class IntervalForm(forms.Form):
     polling_interval_seconds = forms.IntegerField(
         label="Interval in seconds", validators=INTERVAL_VALIDATORS, widget=UnfoldAdminIntegerFieldWidget
@@ -56,6 +65,10 @@ def _deactivate(ids: list[int], request: HttpRequest, fields: Mapping[str, Any])
 
 def _set_interval(ids: list[int], request: HttpRequest, fields: Mapping[str, Any]) -> Outcomes:
     return bulk.devices_set_interval(ids, interval_seconds=fields[INTERVAL])
+
+
+def _set_credential(ids: list[int], request: HttpRequest, fields: Mapping[str, Any]) -> Outcomes:
+    return bulk.devices_set_credential(ids, profile=fields["credential_profile"])
 
 
 def _forget(ids: list[int], request: HttpRequest, fields: Mapping[str, Any]) -> Outcomes:
@@ -81,6 +94,9 @@ ACTIONS = {
     "acknowledge": BulkAction("Acknowledge: take off the problems", "Acknowledge", CHANGE, _acknowledge),
     "unacknowledge": BulkAction("Take back the acknowledgement", "Take back", CHANGE, _unacknowledge),
     "set_interval": BulkAction("Set the interval", "Set", CHANGE, _set_interval, IntervalForm),
+    "set_credential": BulkAction(
+        "Set the credential profile", "Set", CHANGE, _set_credential, CredentialForm
+    ),
     "forget": BulkAction(
         "Forget what is remembered, such as the host key",
         "Forget",

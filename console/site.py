@@ -4,13 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from csp.decorators import csp_update
+from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import InvalidPage
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
 from console.dashboard import dashboard
@@ -21,6 +24,7 @@ from console.pages import REFRESH_SECONDS
 with_expressions: Callable[[Callable[..., Any]], Callable[..., Any]] = csp_update(
     {"script-src": ["'unsafe-eval'"]}
 )
+SEARCH_RESULTS = 20  # of each model
 # Who may see all that the dashboard shows; others get the list of what they may.
 NEEDED = ("devices.view_device", "polling.view_verdict", "metrics.view_sample", "discovery.view_discoveryrun")
 
@@ -54,9 +58,32 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         try:
             answer: TemplateResponse = super().search(request, extra_context)
-        except InvalidPage as error:
+        except (DataError, InvalidPage, ValueError) as error:  # a NUL, or a page that is not a number
             raise Http404(str(error)) from None
         return answer
+
+    def _search_models(
+        self, request: HttpRequest, app_list: Any, search_term: str, allowed_models: Any = None
+    ) -> list[SearchResult]:
+        """As unfold's, which reads every match, however many there are."""
+        found = []
+        for label in allowed_models or ():
+            model = apps.get_model(label)
+            page = self._registry[model]
+            if not page.has_view_permission(request):
+                continue
+            matches, _ = page.get_search_results(request, page.get_queryset(request), search_term)
+            name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
+            found += [
+                SearchResult(
+                    title=str(row),
+                    description=str(model._meta.verbose_name).capitalize(),
+                    link=reverse(name, args=[row.pk]),
+                    icon="dns",
+                )
+                for row in matches[:SEARCH_RESULTS]
+            ]
+        return found
 
     def live(self, request: HttpRequest) -> HttpResponse:
         """The panels of the dashboard as they are now."""

@@ -27,6 +27,7 @@ class CredentialProfileAdmin(TableAdmin):
 
     table = CredentialTable()
     form = CredentialForm
+    audited_as = ("credential profile",)
     empty_text = "A credential profile is a login that NMS uses on devices. Discovery and polling need one."
     list_display = ("name", "protocol", "description", "updated_at")
     list_filter = ("protocol",)
@@ -85,6 +86,7 @@ class DeviceForm(forms.ModelForm[Device]):
 class DeviceAdmin(TableAdmin):
     table = DeviceTable()
     form = DeviceForm
+    audited_as = ("device",)
     empty_text = "Devices are what NMS polls. Let discovery find them in a network, or add one by hand."
     next_step = ("admin:discovery_discoveryprofile_changelist", "Go to discovery profiles")
     list_display: tuple[Any, ...] = (
@@ -107,8 +109,18 @@ class DeviceAdmin(TableAdmin):
         return devices_search(queryset, search_term.split()), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
-        fixed = ("credential_profile", "discovery_profile", "plugin_id") if obj else ("discovery_profile",)
+        fixed = ("discovery_profile", "plugin_id") if obj else ("discovery_profile",)
         return (*self.readonly_fields, *fixed)
+
+    def get_form(
+        self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """A device changes to credential profiles of its own protocol only."""
+        form = super().get_form(request, obj, change, **kwargs)
+        field = form.base_fields.get("credential_profile")
+        if obj is not None and isinstance(field, forms.ModelChoiceField):
+            field.queryset = CredentialProfile.objects.filter(protocol=obj.plugin_id)
+        return form
 
     def get_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
         settable = (

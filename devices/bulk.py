@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from django.db import models
 
 from devices import services
-from devices.models import Device
+from devices.models import CredentialProfile, Device
 
 MAX_DEVICES = 1_000  # in one call: some seconds of work
 
@@ -21,6 +21,7 @@ class Outcome(models.TextChoices):
     FORGOTTEN = "forgotten", "forgotten: learned anew with the next poll"
     ACKNOWLEDGED = "acknowledged", "acknowledged"
     UNACKNOWLEDGED = "unacknowledged", "not acknowledged any more"
+    OTHER_PROTOCOL = "other_protocol", "unchanged: the credential profile is for another protocol"
     NOT_FOUND = "not_found", "not found"
 
 
@@ -53,6 +54,26 @@ def devices_set_interval(device_ids: Iterable[int], *, interval_seconds: int) ->
         try:
             services.device_update(device, polling_interval_seconds=interval_seconds)
         except Device.DoesNotExist:  # deleted meanwhile
+            return Outcome.NOT_FOUND
+        return Outcome.CHANGED
+
+    return _each(device_ids, one)
+
+
+def devices_set_credential(device_ids: Iterable[int], *, profile: CredentialProfile) -> dict[int, Outcome]:
+    """Those of the profile's protocol; they log in with it from their next poll on."""
+
+    def one(device_id: int) -> Outcome:
+        device = Device.objects.filter(pk=device_id).first()
+        if device is None:
+            return Outcome.NOT_FOUND
+        if device.plugin_id != profile.protocol:
+            return Outcome.OTHER_PROTOCOL
+        if device.credential_profile_id == profile.pk:
+            return Outcome.UNCHANGED
+        try:
+            services.device_update(device, credential_profile=profile)
+        except Device.DoesNotExist:  # deleted since it was read
             return Outcome.NOT_FOUND
         return Outcome.CHANGED
 

@@ -15,9 +15,9 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from devices.models import Device, DeviceStatus, PollState, StatusChange, Timestamped
+from devices.models import CredentialProfile, Device, DeviceStatus, PollState, StatusChange, Timestamped
 from devices.schedule import grid_offset_ms, next_slot
-from nms_project.errors import Conflict
+from nms_project.errors import Conflict, InvalidInput
 from plugins.contract import MAX_REMEMBERED_BYTES
 
 FOUND = "found by discovery"
@@ -316,14 +316,17 @@ def row_write(locked: Row, **fields: Any) -> None:
 
 @transaction.atomic
 def device_update(device: Device, **fields: Any) -> Device:
-    """Saves the given fields only. A changed interval moves the next slot; a running lease keeps its own.
-    What is remembered of the host at another address or port is forgotten.
+    """Save the given fields only. A changed interval moves the next slot; a running lease keeps its own. What
+    is remembered of the host at another address or port is forgotten.
 
-    Raises Device.DoesNotExist when it was deleted meanwhile.
+    Raise Device.DoesNotExist for one that has been deleted, InvalidInput for a credential profile of another
+    protocol.
     """
     status = fields.pop("status", None)
     interval = fields.pop("polling_interval_seconds", None)
     current = row_locked(device)
+    if "credential_profile" in fields:
+        _check_protocol(fields["credential_profile"], fields.get("plugin_id", current.plugin_id))
     address = ip_address_of(fields.get("ip_address", current.ip_address)), fields.get("port", current.port)
     if address != _address_key(current):
         fields["remembered"] = {}
@@ -335,6 +338,14 @@ def device_update(device: Device, **fields: Any) -> Device:
     if status is not None:
         _change_status(current, DeviceStatus(status))
     return Device.objects.select_related("poll_state").get(pk=device.pk)
+
+
+def _check_protocol(profile: CredentialProfile, plugin_id: str) -> None:
+    if profile.protocol != plugin_id:
+        raise InvalidInput(
+            {"credential_profile": [f"{profile.name} is for {profile.protocol}, the device for {plugin_id}."]}
+        )
+    protocols_require([(profile.pk, plugin_id)])
 
 
 def _change_status(device: Device, status: DeviceStatus) -> None:

@@ -98,6 +98,7 @@ class FallbackCredentialInline(TabularInline[FallbackCredential, DiscoveryProfil
 class DiscoveryProfileAdmin(TableAdmin):
     table = DiscoveryProfileTable()
     form = DiscoveryProfileForm
+    audited_as = ("discovery profile",)
     empty_text = "A discovery profile names the addresses to search and the credentials to try on them."
     next_step = ("admin:devices_credentialprofile_changelist", "Go to credential profiles")
     list_display = ("name", "target", "port", "credential_profile", "auto_provision", "updated_at")
@@ -143,6 +144,7 @@ class DiscoveryProfileAdmin(TableAdmin):
 
 @admin.register(DiscoveryRun)
 class DiscoveryRunAdmin(ReadOnlyAdmin):
+    audited_as = ("discovery run",)
     empty_text = "A run searches the addresses of a discovery profile. Open a profile to start one."
     next_step = ("admin:discovery_discoveryprofile_changelist", "Go to discovery profiles")
     list_display = (

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from django.apps import apps
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import FieldError, ObjectDoesNotExist, ValidationError
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import FieldError, ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, ProgrammingError, models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 
 from nms_project.errors import InvalidInput, NMSError
 
@@ -25,6 +28,7 @@ else:
 __all__ = ["ChangeList", "ModelAdmin", "ReadOnlyAdmin", "TabularInline"]
 
 Row = TypeVar("Row", bound=models.Model)
+HISTORY_ENTRIES = 200  # of an object, the newest
 
 # What Django's filters of a field put behind its name.
 OF_A_FILTER = ("exact", "isnull", "id__exact")
@@ -59,6 +63,8 @@ class ModelAdmin(LookedModelAdmin[Row]):
     # What an empty list says: what the list is for, and the name of a URL that leads on with its label.
     empty_text: ClassVar[str] = ""
     next_step: ClassVar[tuple[str, str] | None] = None
+    # Which types of objects of the audit the page *History* shows, the model's own first.
+    audited_as: ClassVar[Sequence[str]] = ()
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Allow the lookups of the list's filters and links alone.
@@ -77,6 +83,37 @@ class ModelAdmin(LookedModelAdmin[Row]):
         if self.date_hierarchy:
             allowed |= {f"{self.date_hierarchy}__{part}" for part in OF_A_DATE_HIERARCHY}
         return lookup in allowed
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show the audit's entries of the object, whoever made them, instead of those of the admin alone."""
+        if not self.audited_as:
+            return super().history_view(request, object_id, extra_context)
+        shown = self.get_object(request, unquote(object_id))
+        if shown is None:
+            answer: HttpResponse = self._get_obj_does_not_exist_redirect(  # type: ignore[attr-defined]
+                request, self.opts, object_id
+            )
+            return answer
+        if not self.has_view_or_change_permission(request, shown):
+            raise PermissionDenied
+        may_see = request.user.has_perm("accounts.view_auditentry")
+        found = apps.get_model("accounts", "AuditEntry")._default_manager.filter(
+            object_type__in=self.audited_as, object_id=str(shown.pk)
+        )
+        entries: list[Any] = list(found[:HISTORY_ENTRIES]) if may_see else []
+        for entry in entries:
+            entry.changes = _changes(entry.before or {}, entry.after or {})
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History of {shown}",
+            "entries": entries,
+            "may_see": may_see,
+            "main": self.audited_as[0],
+            "opts": self.opts,
+            "object": shown,
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/audit_history.html", context)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         view = super().changeform_view
@@ -111,6 +148,16 @@ class ModelAdmin(LookedModelAdmin[Row]):
             self.message_user(request, "What was selected is no row of this list.", messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(field, before, after) as the audit has them."""
+    names = sorted(before.keys() | after.keys())
+    return [(name, _shown(before.get(name)), _shown(after.get(name))) for name in names]
+
+
+def _shown(value: Any) -> str:
+    return "–" if value in (None, "") else str(value)
 
 
 def _words(error: Exception) -> str:

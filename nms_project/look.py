@@ -51,9 +51,11 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("console/console.css")],
+    "SCRIPTS": [lambda request: static("console/timezone.js")],
     "COMMAND": {"search_models": ["devices.device", "discovery.discoveryprofile"]},
     "SIDEBAR": {
         "show_search": True,
+        "command_search": True,  # which finds devices, not only pages
         "navigation": [
             {
                 "items": [
@@ -75,7 +77,11 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _list("Users", "person", "auth.user"),
                     _list("Groups", "group", "auth.group"),
-                    _list("API tokens", "vpn_key", "accounts.apitoken"),
+                    {
+                        "title": "API tokens",
+                        "icon": "vpn_key",
+                        "link": reverse_lazy("admin:accounts_apitoken_changelist"),
+                    },
                     _list("Audit", "history", "accounts.auditentry"),
                     _list("Parked messages", "report", "polling.parkedmessage"),
                     {"title": "API", "icon": "api", "link": reverse_lazy("api-root")},

@@ -1,10 +1,14 @@
 """Answers that must come before any view: bodies too large, and servers that are away."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 
 from nms_project.api import error_body, outage_response
 from nms_project.errors import OUTAGES
@@ -55,6 +59,30 @@ class HealthMiddleware:
         except OUTAGES as error:
             return outage_response(error)
         return JsonResponse({"status": "ok"})
+
+
+class TimeZoneMiddleware:
+    """Pages of the admin show and take times in the browser's time zone, which a script of theirs puts into a
+    cookie; the API has UTC alone.
+    """
+
+    COOKIE = "nms_timezone"
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = unquote(request.COOKIES.get(self.COOKIE, ""))
+        if not request.path_info.startswith("/admin/") or name not in _time_zones():
+            return self.get_response(request)
+        with timezone.override(ZoneInfo(name)):
+            return self.get_response(request)
+
+
+@lru_cache(maxsize=1)
+def _time_zones() -> frozenset[str]:
+    """The names that the database of time zones has; reading it takes a while."""
+    return frozenset(available_timezones())
 
 
 class OutageMiddleware:

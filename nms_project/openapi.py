@@ -100,6 +100,14 @@ def _example_add(operation: dict[str, Any], request: Any = None, response: Any =
         contents[0]["example"] = response
 
 
+def puts_keep(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Say that a PUT may leave fields out, as a PATCH may."""
+    for operations in result["paths"].values():
+        if "put" in operations and "patch" in operations:
+            operations["put"]["requestBody"] = operations["patch"]["requestBody"]
+    return result
+
+
 def ids_are_numbers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """A postprocessing hook: an id is a number to clients, whatever expression its route is found by."""
     for path in result["paths"].values():

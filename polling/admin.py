@@ -15,6 +15,7 @@ from polling.parking import message_unpark
 class ParkedMessageAdmin(ModelAdmin[ParkedMessage]):
     """Messages that killed their worker three times. They can be looked at, stored after all, and deleted."""
 
+    audited_as = ("parked message",)
     empty_text = "Results that could not be stored three times in a row are kept here to be examined."
     list_display = ("task_id", "parked_at")
     actions = ("store_again",)

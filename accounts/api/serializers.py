@@ -21,9 +21,9 @@ from accounts.lockout import success_note
 from accounts.models import ApiToken, RotatedToken
 from accounts.roles import Role
 from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, session_user, sessions_end
+from accounts.tokens import MAX_DAYS
 from nms_project.fields import TextField, TimeField
 
-MAX_TOKEN_DAYS = 366
 # Two tabs of a browser may refresh at once; later than that it is somebody else who has the token.
 REUSE_GRACE = timedelta(seconds=10)
 
@@ -138,8 +138,8 @@ class ApiTokenCreateSerializer(serializers.Serializer[Any]):
 
     def validate_expires_at(self, value: datetime) -> datetime:
         now = timezone.now()
-        if not now < value <= now + timedelta(days=MAX_TOKEN_DAYS):
-            raise serializers.ValidationError(f"Must lie within the next {MAX_TOKEN_DAYS} days.")
+        if not now < value <= now + timedelta(days=MAX_DAYS):
+            raise serializers.ValidationError(f"Must lie within the next {MAX_DAYS} days.")
         return value
 
 

@@ -29,9 +29,7 @@ from accounts.api.serializers import (
 from accounts.models import ApiToken
 from accounts.permissions import A_LOGIN, InteractivePermission, is_allowed
 from accounts.sessions import sessions_end
-from accounts.tokens import token_make, token_revoke
-
-TOKEN_DAYS = 90
+from accounts.tokens import DEFAULT_DAYS, token_make, token_revoke
 
 
 class LoginView(APIView):
@@ -120,7 +118,7 @@ class ApiTokenViewSet(
         form = ApiTokenCreateSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         fields: dict[str, Any] = {
-            "expires_at": timezone.now() + timedelta(days=TOKEN_DAYS),
+            "expires_at": timezone.now() + timedelta(days=DEFAULT_DAYS),
             **form.validated_data,
         }
         token, text = token_make(user=request.user, **fields)

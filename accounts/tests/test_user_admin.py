@@ -7,6 +7,10 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from accounts.roles import PERMISSIONS, Role
+
+VIEWER_CODENAMES = [name.partition(".")[2] for name in PERMISSIONS[Role.VIEWER]]
+
 pytestmark = pytest.mark.django_db
 
 
@@ -54,8 +58,8 @@ def role(name: str) -> Group:
 
 
 def test_an_administrator_gives_roles_and_passwords(by_admin: Client, other: User) -> None:
-    change(by_admin, other, groups=[role("operator").pk, role("admin").pk])
-    assert {group.name for group in other.groups.all()} == {"operator", "admin"}
+    change(by_admin, other, role="admin")
+    assert {group.name for group in other.groups.all()} == {"admin"}
     assert password(by_admin, other) == 302
     other.refresh_from_db()
     assert other.check_password("quite another pass phrase")
@@ -93,3 +97,41 @@ def test_a_superuser_may_all(admin_client: Client, other: User) -> None:
     change(admin_client, other, groups=[owners.pk])
     assert list(other.groups.all()) == [owners]
     assert password(admin_client, other) == 302
+
+
+def test_a_user_gets_a_role_by_one_field(by_admin: Client) -> None:
+    sent = {
+        "username": "new",
+        "usable_password": "true",
+        "password1": "quite a long pass phrase",
+        "password2": "quite a long pass phrase",
+        "role": "operator",
+        "is_staff": "on",
+    }
+    by_admin.post(reverse("admin:auth_user_add"), sent)
+    made = User.objects.get(username="new")
+    assert made.is_staff
+    assert [group.name for group in made.groups.all()] == ["operator"]
+    page = by_admin.get(reverse("admin:auth_user_change", args=[made.pk])).content.decode()
+    assert '<option value="operator" selected' in page
+    assert "operator" in by_admin.get(reverse("admin:auth_user_changelist")).content.decode()
+
+
+def test_a_role_takes_the_place_of_others_and_leaves_other_groups(by_admin: Client, other: User) -> None:
+    night = Group.objects.create(name="night shift")
+    other.groups.set([role("viewer"), role("operator")])
+    change(by_admin, other, role="viewer", groups=[night.pk])
+    assert {group.name for group in other.groups.all()} == {"viewer", "night shift"}
+    change(by_admin, other, role="", groups=[night.pk])
+    assert {group.name for group in other.groups.all()} == {"night shift"}
+
+
+def test_a_role_with_more_rights_is_not_offered(client: Client, other: User) -> None:
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_user", "change_user", *VIEWER_CODENAMES])
+    )
+    client.force_login(clerk)
+    page = change(client, other, role="admin")
+    assert "Select a valid choice" in page
+    assert [group.name for group in other.groups.all()] == ["viewer"]

@@ -67,7 +67,6 @@ def test_from_the_first_login_to_a_dead_host_and_back(
 ) -> None:
     page = admin.page
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
-    expect(page.get_by_role("heading", name="First steps")).to_be_visible()
 
     add_credential(admin)
     discover(admin)

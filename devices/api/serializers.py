@@ -266,6 +266,12 @@ class BulkIntervalSerializer(BulkSerializer):
     polling_interval_seconds = IntegerField(validators=INTERVAL_VALIDATORS)
 
 
+class BulkCredentialSerializer(BulkSerializer):
+    credential_profile_id = serializers.PrimaryKeyRelatedField(
+        queryset=CredentialProfile.objects.all(), pk_field=IntegerField(min_value=1, max_value=MAX_ID)
+    )
+
+
 class BulkOutcomeSerializer(serializers.Serializer[Any]):
     device_id = IntegerField()
     outcome = serializers.ChoiceField(choices=Outcome.choices)

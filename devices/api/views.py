@@ -14,6 +14,7 @@ from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
 from accounts.permissions import A_LOGIN
 from devices import bulk, services
 from devices.api.serializers import (
+    BulkCredentialSerializer,
     BulkDoneSerializer,
     BulkIntervalSerializer,
     BulkProvisionSerializer,
@@ -31,7 +32,7 @@ from devices.models import CredentialProfile, Deletion, Device
 from devices.plugins import plugin_find, plugin_ids, registry
 from devices.search import DeviceSearchFilter
 from devices.transfer import CredentialTable, DeviceTable
-from nms_project.api import PageNumbers, QuickPaginator
+from nms_project.api import KeepingPut, PageNumbers, QuickPaginator
 from nms_project.filters import (
     AddressFilter,
     FilterBackend,
@@ -46,7 +47,7 @@ DEVICE_TABLE, CREDENTIAL_TABLE = DeviceTable(), CredentialTable()
 
 
 @table_schema(CREDENTIAL_TABLE, CredentialRowSerializer)
-class CredentialViewSet(TableViews, ModelViewSet[CredentialProfile]):
+class CredentialViewSet(KeepingPut, TableViews, ModelViewSet[CredentialProfile]):
     """Secrets for the protocols. A payload can be written, never read back."""
 
     table = CREDENTIAL_TABLE
@@ -130,7 +131,7 @@ class DevicePages(PageNumbers):
 
 
 @table_schema(DEVICE_TABLE, DeviceRowSerializer)
-class DeviceViewSet(TableViews, ModelViewSet[Device]):
+class DeviceViewSet(KeepingPut, TableViews, ModelViewSet[Device]):
     """Monitored hosts."""
 
     table = DEVICE_TABLE
@@ -148,6 +149,7 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
         "provision_many": "devices.change_device",
         "deactivate_many": "devices.change_device",
         "set_interval_many": "devices.change_device",
+        "set_credential_many": "devices.change_device",
         "delete_many": "devices.delete_device",
         "export_table": "devices.view_device",
         "import_table": "devices.add_device",
@@ -213,6 +215,14 @@ class DeviceViewSet(TableViews, ModelViewSet[Device]):
         fields = _validated(BulkIntervalSerializer, request)
         interval = fields["polling_interval_seconds"]
         return _outcomes(bulk.devices_set_interval(fields["device_ids"], interval_seconds=interval))
+
+    @extend_schema(request=BulkCredentialSerializer, responses=BulkDoneSerializer)
+    @action(detail=False, methods=["post"], url_path="set_credential", url_name="set-credential-many")
+    def set_credential_many(self, request: Request) -> Response:
+        """Gives devices another credential profile of their protocol, from their next poll on."""
+        fields = _validated(BulkCredentialSerializer, request)
+        found = bulk.devices_set_credential(fields["device_ids"], profile=fields["credential_profile_id"])
+        return _outcomes(found)
 
     @extend_schema(request=BulkSerializer, responses=BulkDoneSerializer)
     @action(detail=False, methods=["post"], url_path="delete", url_name="delete-many")

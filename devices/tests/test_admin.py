@@ -265,3 +265,27 @@ def test_a_viewer_exports_and_does_not_import(client: Client, device: Device) ->
     assert "Import CSV" not in client.get(CHANGELIST).content.decode()
     assert client.get(f"{CHANGELIST}import/").status_code == 403
     assert client.get(f"{CHANGELIST}export/").status_code == 200
+
+
+def test_a_device_changes_to_a_credential_of_its_protocol(
+    admin_client: Client, device: Device, ping_device: Device
+) -> None:
+    other = CredentialProfile.objects.create(
+        name="other", protocol="winrm", encrypted_payload=device.credential_profile.encrypted_payload
+    )
+    path = f"/admin/devices/device/{device.pk}/change/"
+    page = admin_client.get(path).content.decode()
+    assert f'<option value="{other.pk}"' in page
+    assert f'<option value="{ping_device.credential_profile_id}"' not in page
+    sent = {
+        "hostname": device.hostname,
+        "ip_address": device.ip_address,
+        "port": device.port,
+        "polling_interval_seconds": device.polling_interval_seconds,
+        "should_ping": "on",
+    }
+    admin_client.post(path, {**sent, "credential_profile": other.pk})
+    device.refresh_from_db()
+    assert device.credential_profile_id == other.pk
+    answer = admin_client.post(path, {**sent, "credential_profile": ping_device.credential_profile_id})
+    assert "Select a valid choice" in answer.content.decode()

@@ -8,9 +8,10 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from devices import services
 from devices.models import CredentialProfile, Device, PollState
 from devices.services import database_now, devices_add
-from nms_project.errors import Conflict
+from nms_project.errors import Conflict, InvalidInput
 
 URL = "/api/v1/devices"
 MISSING = 999_999
@@ -167,3 +168,27 @@ def test_an_import_amid_deletes_of_the_same_devices_adds_them(winrm_credential: 
     finally:
         ended.set()
         deleter.join()
+
+
+def test_devices_change_to_another_credential_of_their_protocol(
+    api: APIClient, device: Device, ping_device: Device
+) -> None:
+    other = CredentialProfile.objects.create(
+        name="other", protocol="winrm", encrypted_payload=device.credential_profile.encrypted_payload
+    )
+    body = {"device_ids": [device.pk, ping_device.pk, 999_999], "credential_profile_id": other.pk}
+    answer = api.post("/api/v1/devices/set_credential", body).json()
+    assert [row["outcome"] for row in answer["results"]] == ["changed", "other_protocol", "not_found"]
+    again = api.post("/api/v1/devices/set_credential", body).json()
+    assert again["results"][0]["outcome"] == "unchanged"
+    device.refresh_from_db()
+    ping_device.refresh_from_db()
+    assert device.credential_profile_id == other.pk
+    assert ping_device.credential_profile.protocol == "icmp"
+    wrong = api.post("/api/v1/devices/set_credential", {**body, "credential_profile_id": 999_999})
+    assert "credential_profile_id" in wrong.json()["error"]["fields"]
+
+
+def test_the_service_refuses_a_credential_of_another_protocol(device: Device, ping_device: Device) -> None:
+    with pytest.raises(InvalidInput, match="the device for winrm"):
+        services.device_update(device, credential_profile=ping_device.credential_profile)

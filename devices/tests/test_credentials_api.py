@@ -146,3 +146,14 @@ def test_repr_hides_the_secret(winrm_credential: CredentialProfile) -> None:
     shown = repr(winrm_credential) + str(winrm_credential)
     assert "s3cret" not in shown
     assert winrm_credential.encrypted_payload not in shown
+
+
+def test_a_put_keeps_the_secret_and_what_it_leaves_out(
+    api: APIClient, winrm_credential: CredentialProfile
+) -> None:
+    before = api.get(f"/api/v1/credentials/{winrm_credential.pk}").json()
+    answer = api.put(f"/api/v1/credentials/{winrm_credential.pk}", {"description": "other"}).json()
+    assert {**answer, "description": before["description"], "updated_at": ""} == {**before, "updated_at": ""}
+    secret = winrm_credential.encrypted_payload
+    winrm_credential.refresh_from_db()
+    assert winrm_credential.encrypted_payload == secret

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from devices.api.serializers import DeviceSerializer
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
-from devices.services import database_now, device_remember
+from devices.services import database_now, device_remember, device_update
 
 URL = "/api/v1/devices"
 pytestmark = pytest.mark.django_db
@@ -404,3 +404,18 @@ def test_only_what_is_active_is_polled_at_once(api: APIClient, device: Device) -
     assert "Provision it first" in answer.json()["error"]["message"]
     assert PollState.objects.get(device_id=device.pk).next_poll_at is None
     assert api.post(f"{URL}/12345/poll").status_code == 404
+
+
+def test_a_put_keeps_what_it_leaves_out(api: APIClient, device: Device) -> None:
+    device_update(device, polling_interval_seconds=300, should_ping=False)
+    before = api.get(f"{URL}/{device.pk}").json()
+    answer = api.put(f"{URL}/{device.pk}", {"hostname": "renamed"})
+    assert answer.status_code == 200
+    changed = {"hostname", "updated_at"}
+    assert {name: value for name, value in answer.json().items() if name not in changed} == {
+        name: value for name, value in before.items() if name not in changed
+    }
+    assert answer.json()["hostname"] == "renamed"
+    assert api.put(f"{URL}/{device.pk}", {}).status_code == 200
+    assert "ip_address" in api.post(URL, {"hostname": "new"}).json()["error"]["fields"]
+    assert "port" in api.put(f"{URL}/{device.pk}", {"port": 0}).json()["error"]["fields"]

@@ -23,6 +23,7 @@ from discovery.models import DiscoveryProfile, DiscoveryResult, DiscoveryRun
 from discovery.selectors import runs_with_progress
 from discovery.services import profile_delete, run_start
 from discovery.transfer import DiscoveryProfileTable
+from nms_project.api import KeepingPut
 from nms_project.filters import IdFilter, IntegerFilter, YesOrNoFilter
 from nms_project.transfer.api import TableViews, table_schema
 
@@ -49,7 +50,7 @@ PROFILE_TABLE = DiscoveryProfileTable()
 
 
 @table_schema(PROFILE_TABLE, DiscoveryRowSerializer)
-class DiscoveryProfileViewSet(TableViews, ModelViewSet[DiscoveryProfile]):
+class DiscoveryProfileViewSet(KeepingPut, TableViews, ModelViewSet[DiscoveryProfile]):
     """What to look for, where, and what becomes of it."""
 
     table = PROFILE_TABLE

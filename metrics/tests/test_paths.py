@@ -29,3 +29,8 @@ def test_what_is_written_is_read_back(keys: list[str]) -> None:
 def test_control_characters_are_named() -> None:
     with pytest.raises(ValueError, match="control characters"):
         path_parse("tab\tk")
+
+
+@pytest.mark.parametrize("path", ["a'b", 'a"b', "a b", "a%b", "a;DROP TABLE", "ä", "$.x", "{a,b}"])
+def test_other_characters_belong_to_the_key(path: str) -> None:
+    assert path_text(path_parse(path)) == path

@@ -61,6 +61,7 @@ MATRIX: dict[str, dict[str, str]] = {
     "device-provision-many": {"POST": OPERATOR},
     "device-deactivate-many": {"POST": OPERATOR},
     "device-set-interval-many": {"POST": OPERATOR},
+    "device-set-credential-many": {"POST": OPERATOR},
     "device-delete-many": {"POST": OPERATOR},
     "device-provision": {"POST": OPERATOR},
     "device-forget": {"POST": OPERATOR},

@@ -1,5 +1,5 @@
 /* The charts of a device: one uPlot each, with one cursor over all of them. Dragging zooms all, a double click goes
-   back. Times are UTC, as everywhere in NMS. */
+   back. Times are those of the browser's time zone. */
 "use strict";
 (() => {
   const root = document.getElementById("charts");
@@ -20,8 +20,14 @@
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const ZONE = new Intl.DateTimeFormat("en", { timeZoneName: "short" })
+    .formatToParts(new Date())
+    .find((part) => part.type === "timeZoneName").value;
+
   function moment(seconds) {
-    return new Date(seconds * 1000).toISOString().slice(0, 19).replace("T", " ");
+    const at = new Date(seconds * 1000);
+    // Read as UTC, shifted by the offset of the browser's time zone at that moment.
+    return new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ");
   }
 
   function prefixed(value, base, unit) {
@@ -82,7 +88,7 @@
   }
 
   function options(chart, width) {
-    const series = [{ label: "UTC", value: (_, at) => (at === null ? "–" : moment(at)) }];
+    const series = [{ label: ZONE, value: (_, at) => (at === null ? "–" : moment(at)) }];
     const bands = [];
     chart.lines.forEach((line, number) => {
       const stroke = () => css(COLOURS[number % COLOURS.length]);
@@ -112,7 +118,6 @@
     return {
       width,
       height: HEIGHT,
-      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { sync: { key: "device", scales: ["x", null] }, drag: { x: true, y: false, setScale: false }, dblclick: () => null },
       scales: { y: { range: (_, low, high) => (percent ? [0, 100] : [Math.min(0, low ?? 0), (high ?? 0) > 0 ? high * 1.1 : 1]) } },
       axes: [{ ...axis, values: (_, ats, __, ___, step) => ats.map((at, place) => tick(at, ats[place - 1], step)) }, { ...axis, size: 72, values: (_, values) => values.map((value) => shown(value, chart.unit)) }],
@@ -188,7 +193,7 @@
     const step = answer.grids.samples.step;
     note.textContent = answer.charts.length === 0
       ? "There are no values in this range."
-      : `${moment(answer.start)} to ${moment(answer.end)} UTC, a point every ${length(step)}${level === "raw" ? "" : `, from rollups of ${level}`}.`;
+      : `${moment(answer.start)} to ${moment(answer.end)} ${ZONE}, a point every ${length(step)}${level === "raw" ? "" : `, from rollups of ${level}`}.`;
   }
 
   function length(seconds) {
@@ -210,7 +215,7 @@
         part.className = `nms-period nms-period-${period.kind}`;
         part.style.left = `${(100 * (period.start - answer.start)) / whole}%`;
         part.style.width = `${Math.max(0.2, (100 * (period.end - period.start)) / whole)}%`;
-        part.title = `${period.words}, ${moment(period.start)} to ${moment(period.end)} UTC`;
+        part.title = `${period.words}, ${moment(period.start)} to ${moment(period.end)} ${ZONE}`;
         return part;
       }),
     );
@@ -284,7 +289,7 @@
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const [start, end] = ["start", "end"].map((name) => Date.parse(`${form.elements[name].value}Z`) / 1000);
+    const [start, end] = ["start", "end"].map((name) => Date.parse(form.elements[name].value) / 1000);
     if (end > start) {
       zoom({ start, end });
     } else {

@@ -43,7 +43,7 @@
 
   function tellWhenOld(why) {
     if (Date.now() - answeredAt > PATIENCE * pause) {
-      tell(`What you see is of ${since.toISOString().slice(11, 19)} UTC: ${why}`);
+      tell(`What you see is of ${since.toLocaleTimeString("sv")}: ${why}`);
     }
   }
 
