@@ -27,7 +27,7 @@ run: setup  ## Start PostgreSQL, Redis, web, beat and workers; Ctrl-C stops all
 test: setup-dev daemons browser  ## Run the tests (ARGS are pytest's)
 	@$(BIN)/pytest -n $$(($$(nproc) + 2)) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-screenshots: setup-dev daemons browser  ## Make the pictures of docs/images anew, by walking through the admin
+screenshots: setup-dev daemons browser  ## Make the pictures of docs/images again, by walking through the admin
 	@NMS_SCREENSHOTS=docs/images $(BIN)/pytest console/tests/test_walk.py -k first_login
 
 check: setup-dev  ## Formatter, linter, types, import contract, migrations, lock
@@ -41,7 +41,7 @@ check: setup-dev  ## Formatter, linter, types, import contract, migrations, lock
 audit: setup-dev  ## Look for known holes in the packages we depend on
 	@sh .ci/audit $(BIN)
 
-format: setup-dev  ## Format the code and mend what the linter can
+format: setup-dev  ## Format the code and fix what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 

@@ -73,7 +73,7 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]  # 
         return form
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """The form's groups are those that are no roles; its role comes beside them."""
+        """Set the role, which is not among the groups of the form."""
         super().save_related(request, form, formsets, change)
         if "role" in form.cleaned_data:
             role_give(form.instance, form.cleaned_data["role"])

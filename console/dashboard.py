@@ -27,7 +27,7 @@ KEPT_SECONDS = 4
 _gathering = threading.Lock()
 SHOWN = 10
 HOURS = timedelta(hours=24)
-NEW_RANGE = timedelta(hours=1)  # for what went down of late
+NEW_RANGE = timedelta(hours=1)  # for devices that went down recently
 LATE_SECONDS = 2.0  # one of LATENESS_BOUNDS
 TITLES = {
     "cpu": ("Processor", "%"),

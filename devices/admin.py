@@ -115,7 +115,7 @@ class DeviceAdmin(TableAdmin):
     def get_form(
         self, request: HttpRequest, obj: Device | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """A device changes to credential profiles of its own protocol only."""
+        """Offer the credential profiles of the device's protocol only."""
         form = super().get_form(request, obj, change, **kwargs)
         field = form.base_fields.get("credential_profile")
         if obj is not None and isinstance(field, forms.ModelChoiceField):

@@ -96,7 +96,7 @@ class Device(Timestamped):
     status_since = models.DateTimeField()
     # Its failures, or its configuration, took it off the schedule, and no person has changed that since.
     has_failed = models.BooleanField(default=False, db_default=False, editable=False)
-    # Who knows of that and when they said so; kept until the status changes.
+    # The user that acknowledged the failure, and when; cleared when the status changes.
     acknowledged_by = models.CharField(max_length=150, blank=True, db_default="", editable=False)
     acknowledged_at = models.DateTimeField(null=True, editable=False)
     # The host name in natural order, made by PostgreSQL.

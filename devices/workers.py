@@ -16,13 +16,13 @@ def workers_without(key_id: str) -> list[str]:
 
 
 def others_have_keys() -> bool:
-    """One has a key that this process lacks, or nobody knows."""
+    """Return whether a worker has a key that this process lacks, or the workers are not known."""
     own = set(key_ids())
     return _any(lambda beat: not own.issuperset(beat.key_ids))
 
 
 def others_have_plugin(plugin_id: str) -> bool:
-    """One has this plugin, or nobody knows."""
+    """Return whether a worker has this plugin, or the workers are not known."""
     return _any(lambda beat: plugin_id in beat.plugin_ids)
 
 

@@ -60,7 +60,7 @@ class ChangeList(LookedChangeList):
 
 class ModelAdmin(LookedModelAdmin[Row]):
     linked_lookups: ClassVar[Sequence[str]] = ()  # of links to the list, beside those of its filters
-    # What an empty list says: what the list is for, and the name of a URL that leads on with its label.
+    # An empty list explains its purpose and links to the next step: the name of a URL, and a label.
     empty_text: ClassVar[str] = ""
     next_step: ClassVar[tuple[str, str] | None] = None
     # Which types of objects of the audit the page *History* shows, the model's own first.
@@ -85,7 +85,7 @@ class ModelAdmin(LookedModelAdmin[Row]):
         return lookup in allowed
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Show the audit's entries of the object, whoever made them, instead of those of the admin alone."""
+        """Show the audit's entries of the object, instead of the changes made in the admin only."""
         if not self.audited_as:
             return super().history_view(request, object_id, extra_context)
         shown = self.get_object(request, unquote(object_id))

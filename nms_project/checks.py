@@ -36,9 +36,7 @@ def check_unknown_settings(**_: Any) -> list[CheckMessage]:
     known = env.DECLARED | {f"{name}_FILE" for name in env.DECLARED} | NOT_OF_THE_PRODUCT
     unknown = sorted(name for name in os.environ if name.startswith("NMS_") and name not in known)
     return [
-        CheckWarning(
-            f"There is no setting {name}.", hint="docs/settings.md has a row for each.", id="nms.W003"
-        )
+        CheckWarning(f"{name} is not a setting.", hint="docs/settings.md lists all settings.", id="nms.W003")
         for name in unknown
     ]
 

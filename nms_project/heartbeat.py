@@ -90,7 +90,7 @@ def _seconds(moment: Any) -> float:
 
 
 def _apart(now: float, at: float) -> float:
-    """What was said ahead of now was said before the clock was set back, nobody knows how long ago."""
+    """A heartbeat ahead of now was sent before the clock was set back; its age is not known."""
     return abs(now - at)
 
 

@@ -101,7 +101,7 @@ def _example_add(operation: dict[str, Any], request: Any = None, response: Any =
 
 
 def puts_keep(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Say that a PUT may leave fields out, as a PATCH may."""
+    """Describe that a PUT may leave fields out, as a PATCH may."""
     for operations in result["paths"].values():
         if "put" in operations and "patch" in operations:
             operations["put"]["requestBody"] = operations["patch"]["requestBody"]

@@ -18,7 +18,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 404, "There is no such route.", defaults.page_not_found, exception)
+    return _answer(request, 404, "This address does not exist.", defaults.page_not_found, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

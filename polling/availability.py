@@ -1,7 +1,7 @@
 """How long devices were monitored, and how long they were down, over any range.
 
 Whole hours and days come from the rollups, the rest from the verdicts themselves while they are kept.
-polling/outages.py says what counts as an outage.
+polling/outages.py defines an outage.
 """
 
 from collections import defaultdict
@@ -37,7 +37,7 @@ MAX_OUTAGES = 1_000
 class Outage:
     """From the first failed slot to the first good one, or to where a person ended the monitoring.
 
-    `began_before` says that the device was down already when the range began; `end` is None while the outage
+    `began_before`: the device was down already when the range began; `end` is None while the outage
     lasts.
     """
 
@@ -51,7 +51,7 @@ class Outage:
 
 @dataclass(slots=True)
 class Availability:
-    """Of [start, end). `down` counts the slots that say the device does not answer. `outages` are the newest
+    """Of [start, end). `down` counts the slots in which the device did not answer. `outages` are the newest
     MAX_OUTAGES, oldest first; `time` has all of them.
     """
 
@@ -64,7 +64,7 @@ class Availability:
 
     @property
     def poll_success_percent(self) -> float | None:
-        """Of the slots that say whether the device answers; None where there are none."""
+        """Return the share of good slots, of those that show whether the device answers; None without any."""
         up = self.verdicts[VerdictKind.OK.value]
         known = up + self.down
         return 100 * up / known if known else None
@@ -150,7 +150,7 @@ SELECT wanted.id, last.* FROM unnest(%(devices)s::bigint[]) AS wanted (id) CROSS
     ORDER BY start_at DESC LIMIT 1
 ) AS last
 """
-# Rows that were written before there was `has_failed` say it in their reason.
+# Rows of earlier releases have no `has_failed`; their reason shows it.
 STATUS_CHANGES = """
 SELECT wanted.id, change.at, change.new_status = 'active',
        change.new_status = 'inactive'

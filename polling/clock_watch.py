@@ -16,8 +16,8 @@ class ClockWatch:
         self._offset: float | None = None
 
     def offset(self) -> float | None:
-        """Return the seconds from the monotonic clock to PostgreSQL's, or None where the query took too long
-        to say. One query.
+        """Return the seconds from the monotonic clock to PostgreSQL's, or None where the query was too
+        slow to measure them. One query.
         """
         started = self._monotonic()
         with connection.cursor() as cursor:

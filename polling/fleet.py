@@ -1,6 +1,4 @@
-"""What the ledger and the queues say of all devices: availability and completeness by hours, lateness, and
-what waits.
-"""
+"""Availability and completeness of all devices by hours, and the state of the schedule."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -139,7 +137,7 @@ def fleet_hours_fill() -> bool:
     starts = list(lacking.values_list("start_at", flat=True)[:FILLED_AT_A_TIME])
     for start in starts:
         time = fleet_time(start, start + HOUR, is_finished=True).get(start, MonitoredTime())
-        # Not where it was made again meanwhile, which says that it lacks it anew.
+        # An hour that was rolled up again since then has been set to NULL, and is added up next time.
         lacking.filter(start_at=start).update(monitored_seconds=time.monitored, outage_seconds=time.outage)
     return len(starts) < FILLED_AT_A_TIME
 

@@ -28,7 +28,7 @@ ADMIT = lua_script(_LUA / "logins_admit.lua")
 SETTLE = lua_script(_LUA / "logins_settle.lua")
 PENDING_SLACK_SECONDS = 10  # beyond a task's own timeout, until its result is settled
 
-# Whatever failed to run was let in first. Of other failures nobody knows, unless the plugin says so.
+# Whatever failed to run was let in first. Other failures show nothing, unless the plugin reports it.
 ACCEPTED = frozenset({ErrorCode.SCRIPT})
 
 

@@ -4,7 +4,7 @@ Two things decide. Whether the device is monitored follows from its changes of s
 active, and stays so when its failures deactivate it; a device that a person deactivated, that waits to be
 provisioned or whose configuration is wrong is not. Whether a monitored device answers follows from its
 verdicts, of which the last one holds until the next. After a deactivation by failures the device is down
-until a verdict says that it answers.
+until a verdict shows that it answers.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ class Monitoring(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A verdict that says whether the device answers."""
+    """A verdict that shows whether the device answers."""
 
     at: datetime
     is_up: bool
@@ -43,7 +43,7 @@ class MonitoringChange:
 class History:
     """What is known of a device in a range, in any order, and the last of each kind before it.
 
-    An observation may be left out where the one before it says the same.
+    An observation that equals the one before it may be left out.
     """
 
     observations: list[Observation] = field(default_factory=list)
@@ -54,7 +54,7 @@ class History:
 class Span:
     """[start, end) of one range, in which the device was monitored, and up or down throughout.
 
-    `began_at` is when that was first known, which may be before the range. `is_open` says that it lasts at
+    `began_at` is when that was first known, which may be before the range. `is_open`: it lasts at
     the end of the range. `kind` and `error` are of the first failure; `kind` is empty where the verdict has
     been dropped.
     """

@@ -41,7 +41,7 @@ FROM ({parts}) AS part GROUP BY bucket HAVING sum(loss_count) > 0 ORDER BY bucke
 
 
 def ping_series(*, device_id: int, pieces: Iterable[Piece], step: timedelta) -> list[PingPoint]:
-    """Oldest first; steps in which nobody pinged are left out."""
+    """Return the points, oldest first, without the steps in which the device was not pinged."""
     values: dict[str, Any] = {"device": device_id, "step": step}
     parts = []
     for i, piece in enumerate(pieces):

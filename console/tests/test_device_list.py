@@ -128,7 +128,7 @@ def test_a_day_by_hours(device: Device, ping_device: Device) -> None:
     hour(device, 23, down_minutes=15)
     hour(device, 2, down_minutes=60)
     verdict(device, 0, "ok")
-    verdict(device, 1, "plugin_error")  # says nothing of the device
+    verdict(device, 1, "plugin_error")  # shows nothing about the device
     found = strips([device.pk, ping_device.pk], database_now())
     strip = found[device.pk]
     assert len(strip.hours) == HOURS

@@ -1,4 +1,4 @@
-"""What lists say while they are empty, and in which order they stand."""
+"""The texts of empty lists, and the order of rows."""
 
 import pytest
 from django.contrib import admin

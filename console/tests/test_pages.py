@@ -43,7 +43,7 @@ def test_the_search_box_reads_a_bounded_number(admin_client: Client, ping_device
 
 
 def test_the_search_box_shows_what_one_may_see(client: Client, device: Device) -> None:
-    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    client.force_login(User.objects.create_user("without a role", is_staff=True))
     assert "win-1" not in search(client, "win-1")
 
 

@@ -72,7 +72,7 @@ def command_line() -> list[str]:
 
 
 def manage(*arguments: str, environment: dict[str, str]) -> str:
-    """Run a command in a process of its own, which reads the settings afresh, and return what it prints.
+    """Run a command in a new process, which reads the settings again, and return its output.
 
     Raise StackError.
     """
@@ -110,7 +110,7 @@ def process_commands() -> dict[str, str]:
 
 
 def web_answers() -> bool:
-    """Return whether the web server answers a request, whatever it says."""
+    """Return whether the web server answers a request, with any status."""
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (asked for at this machine)
     host = local.get(settings.NMS_BIND, settings.NMS_BIND)
     connection = http.client.HTTPConnection(host, settings.NMS_PORT, timeout=5)

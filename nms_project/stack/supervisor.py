@@ -35,7 +35,7 @@ class Server(Protocol):
     process: "subprocess.Popen[bytes] | None"
 
     def start(self) -> None:
-        """Return once it answers. Raise an error that says why it cannot."""
+        """Return once it answers. Raise an error with the reason where it cannot start."""
         ...
 
 

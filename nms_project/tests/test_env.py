@@ -125,7 +125,7 @@ def test_an_unknown_setting_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("NMS_BATCHSIZE", "5")
     monkeypatch.setenv("NMS_BATCH_SIZE_FILE", "")
     found = [message.msg for message in run_checks(tags=["nms"]) if message.id == "nms.W003"]
-    assert found == ["There is no setting NMS_BATCHSIZE."]
+    assert found == ["NMS_BATCHSIZE is not a setting."]
 
 
 def settings_module(**environment: str) -> "subprocess.CompletedProcess[str]":

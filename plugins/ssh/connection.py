@@ -42,8 +42,8 @@ class ScriptError(Exception):
     """The host's shell answered something else than the script's output."""
 
 
-class LoginTurnedAway(Exception):
-    """The host closed the connection before the login; the message repeats what it said."""
+class SessionRefused(Exception):
+    """The host closed the connection before the login; the message holds the text it sent."""
 
     @property
     def is_quota(self) -> bool:
@@ -57,7 +57,7 @@ def script() -> bytes:
 
 
 class Connection:
-    """Raises OSError, asyncssh.Error, HostKeyRefused, LoginTurnedAway and ScriptError."""
+    """Raises OSError, asyncssh.Error, HostKeyRefused, SessionRefused and ScriptError."""
 
     def __init__(
         self, client: asyncssh.SSHClientConnection, learned_key: str, *, relies_on_remembered: bool
@@ -144,7 +144,7 @@ async def connect(task: Task, keys: "KeyRing") -> Connection:
     except (asyncssh.ConnectionLost, ConnectionError):
         if not wire.greeting:
             raise
-        raise LoginTurnedAway(readable(wire.greeting)) from None
+        raise SessionRefused(readable(wire.greeting)) from None
     return Connection(
         client, guard.learned_key, relies_on_remembered=bool(task.remembered.get(REMEMBERED_KEY))
     )

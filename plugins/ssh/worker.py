@@ -20,8 +20,8 @@ from plugins.ssh.connection import (
     Connection,
     HostKeyRefused,
     KeyRing,
-    LoginTurnedAway,
     ScriptError,
+    SessionRefused,
     connect,
     is_lost,
     script,
@@ -196,7 +196,7 @@ class SshWorker:
                 return ErrorCode.AUTH, "the host refused the login"
             case HostKeyRefused():
                 return ErrorCode.PROTOCOL, str(error)
-            case LoginTurnedAway():
+            case SessionRefused():
                 code = ErrorCode.QUOTA if error.is_quota else ErrorCode.PROTOCOL
                 return code, f"the host closed the connection before the login, it said: {error}"
             case NotLinux() | ScriptError():

@@ -32,7 +32,7 @@ def batch(
 
 
 def without_network() -> list[str]:
-    """Return the prefix of a command that runs in a network of its own, which has no route anywhere."""
+    """Return the prefix of a command that runs in a new network namespace without any route."""
     # Containers often refuse a new user namespace, which root does not need.
     return ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
 

@@ -25,7 +25,7 @@ _for_hosts: set[Any] = set()  # the greenlets that may be ended
 
 @contextmanager
 def working_for_a_host() -> Iterator[None]:
-    """Let the guard end this greenlet meanwhile. Only a host's answers can keep one busy without end."""
+    """Let the guard end this greenlet within the block. Only a host's answers can keep one busy for long."""
     greenlet = gevent.getcurrent()
     _for_hosts.add(greenlet)
     try:

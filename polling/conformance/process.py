@@ -27,7 +27,7 @@ class Ended:
     seconds: float
 
     def words(self) -> str:
-        return self.stderr[-300:].decode(errors="replace").strip() or "it said nothing on stderr"
+        return self.stderr[-300:].decode(errors="replace").strip() or "nothing was written to stderr"
 
 
 def converse(plugin: Plugin, stdin: bytes, *arguments: str, within_seconds: float) -> Ended:
@@ -105,7 +105,7 @@ class Stream:
             raise Deviation(f"it did not end within {within_seconds:g} s and was killed.") from None
 
     def words(self) -> str:
-        return self.stderr[-300:].decode(errors="replace").strip() or "it said nothing on stderr"
+        return self.stderr[-300:].decode(errors="replace").strip() or "nothing was written to stderr"
 
     def _read_stdout(self) -> None:
         assert self.process.stdout  # noqa: S101

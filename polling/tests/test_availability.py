@@ -42,7 +42,7 @@ def put(device: Device, verdicts: Mapping[int, str]) -> None:
 def change(device: Device, minute: int, what: str) -> None:
     at = START + (minute + 0.5) * MINUTE
     status = {"active": "active", "pending": "discovered", "broken": "error"}.get(what, "inactive")
-    # An older release left out what the reason says.
+    # An earlier release wrote the reason only.
     has_failed = None if what == "failed long ago" else what == "failed"
     reason = "3 failures within the window, the last: does not answer ping" if "failed" in what else what
     StatusChange.objects.create(
@@ -60,15 +60,15 @@ def change(device: Device, minute: int, what: str) -> None:
 
 def state(verdicts: Verdicts, changes: Changes, half: int) -> bool | None:
     """Whether the device is up at a half minute since START; None where it is not monitored."""
-    told = [(minute, kind) for minute, kind in verdicts.items() if 2 * minute <= half]
-    told = [(minute, kind) for minute, kind in sorted(told) if kind in (*DOWN, "ok")]
+    observed = [(minute, kind) for minute, kind in verdicts.items() if 2 * minute <= half]
+    observed = [(minute, kind) for minute, kind in sorted(observed) if kind in (*DOWN, "ok")]
     became = [(minute, what) for minute, what in sorted(changes.items()) if 2 * minute + 1 <= half]
     minute, what = became[-1] if became else (0, "active")
     if what in ("paused", "pending", "broken"):
         return None
     if "failed" in what:
-        return bool(told and told[-1][0] > minute and told[-1][1] == "ok")
-    return told[-1][1] == "ok" if told else None
+        return bool(observed and observed[-1][0] > minute and observed[-1][1] == "ok")
+    return observed[-1][1] == "ok" if observed else None
 
 
 def plain(verdicts: Verdicts, changes: Changes, low: int, high: int) -> MonitoredTime:

@@ -45,7 +45,9 @@ class Command(BaseCommand):
         try:
             behind = workers_without(newest)
         except redis.RedisError as error:
-            raise CommandError(f"Redis is away, so that nobody knows which workers run: {error}") from None
+            raise CommandError(
+                f"Redis is unreachable, so the workers that run are not known: {error}"
+            ) from None
         if behind:
             raise CommandError(
                 f"These workers do not have the key {newest} yet, and could open nothing any more: "

@@ -17,7 +17,7 @@ from plugins.kit.counters import Reading, percent, rate, rates
         (2**40, 5, None, None),  # of 64 bits: it was reset
         (2**40, 5, 1e300, None),  # no counter of 32 bits
         (1_000_000_000, 5, 1e9, None),  # cleared: the link does not carry as much as a wrap would mean
-        (2**32 - 10, 5, None, None),  # nobody knows what the link carries
+        (2**32 - 10, 5, None, None),  # the speed of the link is not known
     ],
 )
 def test_rate_of_a_counter(before: int, now: int, limit: float | None, expected: int | None) -> None:

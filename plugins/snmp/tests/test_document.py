@@ -40,7 +40,7 @@ def processors(clock: float, *, user: int, idle: int) -> Counters:
     [
         (5_000 + 2_000, {"total": 33.3}),
         (5_000 - 1, {"total": 100.0}),  # back a tick, as it does now and then: it did not move
-        (7, {}),  # wrapped: nobody knows what its share was
+        (7, {}),  # wrapped: its share is not known
     ],
 )
 def test_processor_time_that_goes_back_or_wraps(idle: int, cpu: dict[str, float]) -> None:
