@@ -119,7 +119,6 @@ class Device(Timestamped):
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["ip_address", "port"], name="device_ip_port_unique")]
         indexes = [
-            models.Index(fields=["hostname", "id"], name="device_hostname"),
             models.Index(fields=["sort_name", "id"], name="device_sort_name"),
             # What is searched, without the rest of the rows: devices/search.py.
             models.Index(fields=["id"], include=["search_text", "status", "plugin_id"], name="device_search"),

@@ -41,12 +41,19 @@ class TermsFilter(SearchFilter):
 
 
 class WholeOrderingFilter(OrderingFilter):
-    """By the key at last: rows that are alike would stand on two pages, or on none. Refuses an order that
-    there is not: DRF leaves it out, and its answer looks as if it had it.
+    """Order by the requested fields, and append the primary key so that paging is stable.
+
+    A view's `natural_orders` maps a name to the column that has it in natural order. An unknown field is
+    refused: DRF leaves it out, and its answer looks as if it had it.
     """
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> Any:
         ordering: Any = super().get_ordering(request, queryset, view)
+        natural: dict[str, str] = getattr(view, "natural_orders", {})
+        ordering = ordering and [
+            f"{'-' * name.startswith('-')}{natural.get(name.lstrip('-'), name.lstrip('-'))}"
+            for name in ordering
+        ]
         key = queryset.model._meta.pk.name
         has_key = not ordering or any(name.lstrip("-") in {key, "pk"} for name in ordering)
         return ordering if has_key else [*ordering, key]
@@ -56,7 +63,8 @@ class WholeOrderingFilter(OrderingFilter):
         unknown = [field for field in fields if field not in valid]
         if unknown:
             message = (
-                f"There is no order {unknown[0]!r}. Choose of {', '.join(view.ordering_fields)}; - reverses."
+                f"Cannot order by {unknown[0]!r}. Allowed: {', '.join(view.ordering_fields)}. "
+                "Prefix with '-' for descending order."
             )
             raise ValidationError({self.ordering_param: [message]})
         return valid

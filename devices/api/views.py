@@ -142,6 +142,7 @@ class DeviceViewSet(KeepingPut, TableViews, ModelViewSet[Device]):
     filterset_class = DeviceFilter
     filter_backends = (FilterBackend, DeviceSearchFilter, WholeOrderingFilter)
     ordering_fields = ("id", "hostname", "ip_address", "status", "status_since", "created_at", "updated_at")
+    natural_orders: ClassVar = {"hostname": "sort_name"}
     action_needs: ClassVar = {
         "provision": "devices.change_device",
         "forget": "devices.change_device",

@@ -44,5 +44,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="device", index=models.Index(fields=["sort_name", "id"], name="device_sort_name")
         ),
+        # Lists are ordered by the column above instead.
+        migrations.RemoveIndex(model_name="device", name="device_hostname"),
         migrations.RunSQL(AUDIT.format(silent=f"{SILENT},sort_name"), AUDIT.format(silent=SILENT)),
     ]

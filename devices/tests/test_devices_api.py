@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from devices.api.serializers import DeviceSerializer
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState
-from devices.services import database_now, device_remember, device_update
+from devices.services import database_now, device_create, device_remember, device_update
 
 URL = "/api/v1/devices"
 pytestmark = pytest.mark.django_db
@@ -211,7 +211,7 @@ def test_filter_search_and_order(api: APIClient, device: Device, ping_device: De
     ordered = api.get(URL, {"ordering": "status, -id"}).json()["results"]
     assert [row["id"] for row in ordered] == [ping_device.pk, device.pk]
     fields = api.get(URL, {"ordering": "id,naem"}).json()["error"]["fields"]
-    assert "no order 'naem'" in fields["ordering"][0]
+    assert "Cannot order by 'naem'" in fields["ordering"][0]
 
 
 @pytest.mark.parametrize(
@@ -419,3 +419,19 @@ def test_a_put_keeps_what_it_leaves_out(api: APIClient, device: Device) -> None:
     assert api.put(f"{URL}/{device.pk}", {}).status_code == 200
     assert "ip_address" in api.post(URL, {"hostname": "new"}).json()["error"]["fields"]
     assert "port" in api.put(f"{URL}/{device.pk}", {"port": 0}).json()["error"]["fields"]
+
+
+def test_names_are_ordered_naturally(api: APIClient, ping_device: Device) -> None:
+    for number, name in enumerate(("sw10", "SW2", "sw9", "sw100a2", "sw100a10"), 1):
+        device_create(
+            hostname=name,
+            ip_address=f"10.0.0.{number}",
+            plugin_id="icmp",
+            port=0,
+            credential_profile=ping_device.credential_profile,
+        )
+    shown = [row["hostname"] for row in api.get(URL, {"ordering": "hostname"}).json()["results"]]
+    assert shown == ["127.21.0.1", "SW2", "sw9", "sw10", "sw100a2", "sw100a10"]
+    assert [row["hostname"] for row in api.get(URL, {"ordering": "-hostname"}).json()["results"]] == shown[
+        ::-1
+    ]
