@@ -6,6 +6,9 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,24 @@ from polling.stream import StreamRunner
 pytestmark = pytest.mark.slow
 # (round trips, PowerShells started) of a poll in steady state
 COSTS = {"powershell": (2, 0), "powershell_process": (3, 1), "cim": (9, 0)}
+
+
+@contextmanager
+def streaming() -> Iterator[Any]:
+    """Run the plugin in stream mode as a child of the test."""
+    with subprocess.Popen(
+        [str(PLUGIN.executable), "--stream"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        yield process
+
+
+def send(process: Any, line: str) -> None:
+    process.stdin.write(line.encode() + b"\n")
+    process.stdin.flush()
 
 
 @pytest.mark.parametrize("way", COSTS)
@@ -50,18 +71,11 @@ def test_every_shell_is_deleted_at_the_end(simulator: Simulator) -> None:
 def test_sigterm_in_the_middle_deletes_the_shells(simulator: Simulator) -> None:
     address = simulator.config.addresses()[0]
     before = simulator.counters()
-    assert PLUGIN.executable
-    with subprocess.Popen(
-        [str(PLUGIN.executable), "--stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(json.dumps(task(address)).encode() + b"\n")
-        process.stdin.flush()
+    with streaming() as process:
+        send(process, json.dumps(task(address)))
         assert json.loads(process.stdout.readline())["success"]
         simulator.set_faults({address: Fault.SLOW})
-        process.stdin.write(json.dumps(task(address)).encode() + b"\n")
-        process.stdin.flush()
+        send(process, json.dumps(task(address)))
         process.terminate()
         assert process.wait(10) == 0
     after = simulator.counters()
@@ -74,22 +88,12 @@ def test_the_end_of_the_host_deletes_the_shells(simulator: Simulator) -> None:
     """As after SIGKILL of a worker: all pipes break at once, with a poll under way and another shell idle."""
     idle, slow = simulator.config.addresses()[:2]
     before = simulator.counters()
-    with subprocess.Popen(
-        [str(PLUGIN.executable), "--stream"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    ) as process:
-        assert process.stdin
-        assert process.stdout
+    with streaming() as process:
         for address in (idle, slow):
-            process.stdin.write(json.dumps(task(address)).encode() + b"\n")
-            process.stdin.flush()
+            send(process, json.dumps(task(address)))
             assert json.loads(process.stdout.readline())["success"]
         simulator.set_faults({slow: Fault.SLOW})
-        process.stdin.write(json.dumps(task(slow)).encode() + b"\n")
-        process.stdin.flush()
+        send(process, json.dumps(task(slow)))
         for pipe in (process.stdout, process.stderr, process.stdin):
             assert pipe
             pipe.close()
@@ -102,21 +106,12 @@ def test_the_end_of_the_host_deletes_the_shells(simulator: Simulator) -> None:
 def test_sigterm_gives_up_a_task_that_is_read_at_that_moment() -> None:
     with socket.create_server(("127.20.9.1", 0)) as silent:
         last = {**task("127.20.9.1"), "port": silent.getsockname()[1]}
-        with subprocess.Popen(
-            [str(PLUGIN.executable), "--stream"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-        ) as process:
-            assert process.stdin
-            assert process.stdout
-            process.stdin.write(b"{}\n")
-            process.stdin.flush()
+        with streaming() as process:
+            send(process, "{}")
             assert process.stdout.readline()  # it is up
             process.send_signal(signal.SIGSTOP)
             os.waitpid(process.pid, os.WUNTRACED)
-            process.stdin.write(json.dumps(last).encode() + b"\n")
-            process.stdin.flush()
+            send(process, json.dumps(last))
             process.terminate()
             process.send_signal(signal.SIGCONT)
             assert process.wait(last["timeout_seconds"] / 2) == 0
