@@ -76,7 +76,7 @@ def test_nothing_is_rotated_to_a_key_that_a_worker_lacks(
     call_command("rotate_credentials", stdout=StringIO())
     assert keys_state().counts == {key_ids()[0]: 1, old[0]: 0}
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
-    with pytest.raises(CommandError, match="Redis is away"):
+    with pytest.raises(CommandError, match="Redis is unreachable"):
         call_command("rotate_credentials", stdout=StringIO())
 
 
