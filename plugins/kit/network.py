@@ -10,6 +10,7 @@ import socket
 
 from plugins.contract import ErrorCode
 
+CONNECTION_LOST = "the host closed the connection"
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL})
 # The packet did not leave this machine, or a router on the way has lost its network. Not EACCES, which is
 # also what a host's firewall answers over IPv6; `has_route` sees a local route that prohibits.
@@ -40,7 +41,7 @@ def classify_network(error: BaseException, target: str) -> tuple[ErrorCode, str]
         case ConnectionRefusedError():
             return ErrorCode.REFUSED, "nothing listens on the port"
         case ConnectionError():
-            return ErrorCode.PROTOCOL, "the host closed the connection"
+            return ErrorCode.PROTOCOL, CONNECTION_LOST
         case OSError(errno=number) if number in OUT_OF_RESOURCES:
             return ErrorCode.INTERNAL, f"this machine has run out of resources: {error.strerror}"
         # EHOSTUNREACH is ours without a route; else a neighbour did not answer ARP, or a router said so.

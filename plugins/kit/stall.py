@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable
 
 from plugins.contract import ErrorCode
+from plugins.kit.network import CONNECTION_LOST
 
 BEAT_SECONDS = 0.25
 # Shorter delays are a busy machine's. A task's own timeout is rarely below five times this.
 STALL_SECONDS = 1.0
-# What a host seems to do while the plugin does not listen to it.
-EXPLAINED_BY_A_STALL = frozenset({ErrorCode.TIMEOUT, ErrorCode.PROTOCOL})
 
 
 class StallMeter:
@@ -34,10 +33,12 @@ class StallMeter:
     def explain(self, code: ErrorCode, message: str, stalled_before: float) -> tuple[ErrorCode, str]:
         """Return the error of a task that began when `stalled_seconds()` was `stalled_before`.
 
-        A failure that a stall can explain becomes `internal`, which does not count against the device.
+        A failure that a stall can explain becomes `internal`, which does not count against the device: no
+        answer in time, or a connection that the host closed because it got none.
         """
         stalled = self.stalled_seconds() - stalled_before
-        if stalled < STALL_SECONDS or code not in EXPLAINED_BY_A_STALL:
+        is_explained = code is ErrorCode.TIMEOUT or message == CONNECTION_LOST
+        if stalled < STALL_SECONDS or not is_explained:
             return code, message
         return ErrorCode.INTERNAL, f"the plugin was held up for {stalled:.1f} s during this task: {message}"
 

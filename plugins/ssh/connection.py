@@ -27,6 +27,8 @@ CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 30.0
 MAX_KEYS = 1_000
 MAX_OUTPUT_BYTES = 1024 * 1024
+MAX_LOGIN_BYTES = 64 * 1024  # that a host may send until the login; OpenSSH sends some 5 KiB
+SLICE_BYTES = 4 * 1024
 MAX_GREETING_BYTES = 4 * 1024  # of what a host says before its version
 MARK, DF_MARK, END_MARK = b"@nms-", b"@nms-df\n", b"@nms-end"
 PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
@@ -40,6 +42,10 @@ class HostKeyRefused(Exception):
 
 class ScriptError(Exception):
     """The host's shell answered something else than the script's output."""
+
+
+class LoginTooLong(Exception):
+    """The host sent more than MAX_LOGIN_BYTES before the login."""
 
 
 class SessionRefused(Exception):
@@ -57,7 +63,7 @@ def script() -> bytes:
 
 
 class Connection:
-    """Raises OSError, asyncssh.Error, HostKeyRefused, SessionRefused and ScriptError."""
+    """Raise OSError, asyncssh.Error, HostKeyRefused, LoginTooLong, SessionRefused and ScriptError."""
 
     def __init__(
         self, client: asyncssh.SSHClientConnection, learned_key: str, *, relies_on_remembered: bool
@@ -142,9 +148,13 @@ async def connect(task: Task, keys: "KeyRing") -> Connection:
     except asyncssh.HostKeyNotVerifiable:
         raise HostKeyRefused(guard.words(has_known=bool(trust[0] or trust[1]))) from None
     except (asyncssh.ConnectionLost, ConnectionError):
-        if not wire.greeting:
+        if wire.tap is not None and wire.tap.is_too_long:
+            raise LoginTooLong from None
+        if wire.tap is None or not wire.tap.greeting:
             raise
-        raise SessionRefused(readable(wire.greeting)) from None
+        raise SessionRefused(readable(wire.tap.greeting)) from None
+    if wire.tap is not None:
+        wire.tap.lift_limit()
     return Connection(
         client, guard.learned_key, relies_on_remembered=bool(task.remembered.get(REMEMBERED_KEY))
     )
@@ -172,32 +182,77 @@ def readable(raw: bytes) -> str:
 
 
 class _Wire:
-    """Connects for asyncssh, in place of a tunnel, and keeps what the host says before its version.
+    """Connects for asyncssh, in place of a tunnel, and keeps what the host sends before its version.
 
-    asyncssh skips these lines (RFC 4253, section 4.2), where OpenSSH says why it closes a connection.
+    asyncssh skips these lines (RFC 4253, section 4.2), where OpenSSH gives its reason for closing a
+    connection.
     """
 
     def __init__(self) -> None:
-        self.greeting = b""
+        self.tap: _Tap | None = None
 
     async def create_connection(
         self, session_factory: Callable[[], asyncio.Protocol], host: str, port: int
     ) -> tuple[asyncio.Transport, asyncio.Protocol]:
         def tapped() -> asyncio.Protocol:
             connection = session_factory()
-            receive = connection.data_received
-
-            def data_received(data: bytes, *more: Any) -> None:
-                self.greeting = (self.greeting + data)[:MAX_GREETING_BYTES]
-                if b"SSH-" in self.greeting or len(self.greeting) == MAX_GREETING_BYTES:
-                    self.greeting = b""
-                    del connection.data_received  # the class's own is back
-                receive(data, *more)
-
-            connection.data_received = data_received  # type: ignore[method-assign]
+            self.tap = _Tap(connection)
             return connection
 
         return await asyncio.get_running_loop().create_connection(tapped, host, port)
+
+
+class _Tap:
+    """Hands received bytes on to asyncssh in slices, one each turn of the loop, and bounded until the login.
+
+    asyncssh handles everything it is given at once, so a host that sends a thousand packets in one read would
+    hold up all others.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self.greeting = b""
+        self.is_too_long = False
+        self._connection = connection
+        self._receive: Callable[[bytes], None] = connection.data_received
+        connection.data_received = self._data_received
+        self._unread = bytearray()
+        self._received = 0
+        self._is_greeted = False
+        self._is_limited = True
+
+    def lift_limit(self) -> None:
+        """To be called after the login."""
+        self._is_limited = False
+
+    def _data_received(self, data: bytes, datatype: Any = None) -> None:
+        self._received += len(data)
+        if self._is_limited and self._received > MAX_LOGIN_BYTES:
+            self.is_too_long = True
+            self._unread.clear()
+            self._connection._transport.abort()
+            return
+        if not self._is_greeted:
+            self.greeting = (self.greeting + data)[:MAX_GREETING_BYTES]
+            if b"SSH-" in self.greeting or len(self.greeting) == MAX_GREETING_BYTES:
+                self.greeting, self._is_greeted = b"", True
+        is_idle = not self._unread
+        self._unread += data
+        if is_idle:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        part = bytes(self._unread[:SLICE_BYTES])
+        if part:
+            self._receive(part)
+        del self._unread[:SLICE_BYTES]
+        transport = self._connection._transport
+        if transport is None or transport.is_closing():
+            self._unread.clear()
+        elif self._unread:
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._hand_on)
+        else:
+            transport.resume_reading()
 
 
 class _HostKeyGuard(asyncssh.SSHClient):

@@ -13,13 +13,15 @@ import asyncssh
 from plugins.contract import ErrorCode, Operation, Task
 from plugins.kit.aio import END_SECONDS, SessionCache
 from plugins.kit.keep import Recent, key_of
-from plugins.kit.network import classify_bug, classify_network
+from plugins.kit.network import CONNECTION_LOST, classify_bug, classify_network
 from plugins.kit.tasks import ResultFields, raise_file_limit, say
 from plugins.ssh.connection import (
+    MAX_LOGIN_BYTES,
     REMEMBERED_KEY,
     Connection,
     HostKeyRefused,
     KeyRing,
+    LoginTooLong,
     ScriptError,
     SessionRefused,
     connect,
@@ -196,6 +198,11 @@ class SshWorker:
                 return ErrorCode.AUTH, "the host refused the login"
             case HostKeyRefused():
                 return ErrorCode.PROTOCOL, str(error)
+            case LoginTooLong():
+                return (
+                    ErrorCode.PROTOCOL,
+                    f"the host sends more than {MAX_LOGIN_BYTES // 1024} KiB before the login",
+                )
             case SessionRefused():
                 code = ErrorCode.QUOTA if error.is_quota else ErrorCode.PROTOCOL
                 return code, f"the host closed the connection before the login, it said: {error}"
@@ -218,7 +225,7 @@ def _classify_disconnect(error: asyncssh.DisconnectError) -> tuple[ErrorCode, st
     if "Too many authentication failures" in error.reason:
         return ErrorCode.AUTH, "the host refused the login: too many tries"
     if isinstance(error, asyncssh.ConnectionLost):
-        return ErrorCode.PROTOCOL, "the host closed the connection"
+        return ErrorCode.PROTOCOL, CONNECTION_LOST
     if mismatch := MATCHING_FAILED.match(error.reason):
         kind, offered = mismatch.groups()
         return (

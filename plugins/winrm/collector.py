@@ -162,7 +162,10 @@ class Collector:
                 if other is None:
                     # What the way we like best had to say, unless the host has shut the door meanwhile.
                     is_shut = is_refused_login(error) or is_quota(error)
-                    raise (error if is_shut else failures[0]) from None
+                    try:
+                        raise (error if is_shut else failures[0]) from None
+                    finally:
+                        failures.clear()  # or the errors and this frame keep each other, with a reply's tree
                 way = other
         if way is not first:
             self.memory.ways.swap(key, (way, time.monotonic() + WAY_SECONDS))

@@ -239,8 +239,13 @@ def xml_repaired(reply: bytes) -> bytes:
     """Return a reply as UTF-8, with what XML does not allow replaced by U+FFFD.
 
     Hosts may answer in UTF-16, and put into a property whatever a driver or person wrote there: a control
-    character in one name would cost the whole reply.
+    character in one name would cost the whole reply. A document type is made invalid: no host sends one, and
+    its entities can expand to gigabytes.
     """
+    return _as_utf8(reply).replace(b"<!DOCTYPE", b"<!doctype")
+
+
+def _as_utf8(reply: bytes) -> bytes:
     encoding = UTF16.get(reply[:2])
     if encoding is None and MAY_BE_FORBIDDEN.search(reply) is None:
         return reply

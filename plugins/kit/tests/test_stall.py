@@ -3,6 +3,7 @@
 import pytest
 
 from plugins.contract import ErrorCode
+from plugins.kit.network import CONNECTION_LOST
 from plugins.kit.stall import BEAT_SECONDS, StallMeter
 
 
@@ -44,23 +45,24 @@ def test_a_timer_that_fires_before_the_late_beat_sees_the_stall(clock: Clock) ->
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"),
+    ("code", "text", "expected"),
     [
-        (ErrorCode.TIMEOUT, ErrorCode.INTERNAL),
-        (ErrorCode.PROTOCOL, ErrorCode.INTERNAL),
-        (ErrorCode.AUTH, ErrorCode.AUTH),
-        (ErrorCode.REFUSED, ErrorCode.REFUSED),
+        (ErrorCode.TIMEOUT, "no answer", ErrorCode.INTERNAL),
+        (ErrorCode.PROTOCOL, CONNECTION_LOST, ErrorCode.INTERNAL),
+        (ErrorCode.PROTOCOL, "the host's answer is not SSH", ErrorCode.PROTOCOL),
+        (ErrorCode.AUTH, "no answer", ErrorCode.AUTH),
+        (ErrorCode.REFUSED, "no answer", ErrorCode.REFUSED),
     ],
 )
 def test_what_a_stall_explains_is_the_plugins_own_fault(
-    clock: Clock, code: ErrorCode, expected: ErrorCode
+    clock: Clock, code: ErrorCode, text: str, expected: ErrorCode
 ) -> None:
     meter = StallMeter(clock)
     before = meter.stalled_seconds()
     clock.now += BEAT_SECONDS + 2
-    found, message = meter.explain(code, "no answer", before)
+    found, message = meter.explain(code, text, before)
     assert found is expected
-    assert "no answer" in message
+    assert text in message
 
 
 def test_a_stall_before_the_task_explains_nothing(clock: Clock) -> None:

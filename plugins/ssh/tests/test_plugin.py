@@ -401,6 +401,33 @@ def test_a_hostile_host_harms_only_itself(server: Server, kind: str) -> None:
     assert results[server.address]["success"]
 
 
+def test_many_hosts_that_flood_before_the_login_delay_nobody(server: Server) -> None:
+    """Each sends a version, and then messages that are to be ignored, without end."""
+    flooding = [address(number) for number in range(100, 140)]
+
+    def serve(listener: socket.socket) -> None:
+        with listener, suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-x\r\n")
+                while True:
+                    connection.sendall(b"\0\0\0\x0c\x06\x02\0\0\0\0\0\0\0\0\0\0" * 10_000)
+
+    listeners = [socket.create_server((target, PORT)) for target in flooding]
+    threads = [threading.Thread(target=serve, args=[listener]) for listener in listeners]
+    for thread in threads:
+        thread.start()
+    tasks = [task(target, timeout=10, password="p") for target in flooding]
+    results = ssh_batch([*tasks, task(server.address, private_key=server.key)])
+    for thread in threads:
+        thread.join()
+    for target in flooding:
+        assert results[target]["error_code"] == "protocol", results[target]
+        assert "before the login" in results[target]["error"]
+    assert results[server.address]["success"]
+    assert results[server.address]["duration_ms"] < 4_000
+
+
 @pytest.mark.parametrize(
     "change", ["indented", "one line", "byte order mark", "line breaks as in JSON", "DOS"]
 )

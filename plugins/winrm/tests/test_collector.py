@@ -1,12 +1,19 @@
 """Which class of Windows a poll by CIM asks."""
 
-from typing import Any
+import gc
+import weakref
+from contextlib import suppress
+from typing import Any, NoReturn
+from xml.etree import ElementTree as ET
 
 import pytest
 from winrm.exceptions import WSManFaultError
 
-from plugins.winrm.collector import _rows, _select
+from plugins.contract import Task
+from plugins.winrm.collector import Collector, Memory, _rows, _select
+from plugins.winrm.errors import ScriptError
 from plugins.winrm.queries import COMPUTER, DISKS, PROCESSORS, QUERIES, SYSTEM, VOLUMES
+from plugins.winrm.wsman import xml_repaired
 
 INVALID_CLASS, ACCESS_DENIED = 2150858778, 5
 
@@ -68,3 +75,40 @@ def test_an_account_that_may_not_read_the_system_fails_at_once() -> None:
     with pytest.raises(WSManFaultError):
         _select(session, [SYSTEM, DISKS])
     assert session.asked == [SYSTEM.class_name]
+
+
+class Unwilling:
+    """A host whose every way to be read fails."""
+
+    def __init__(self) -> None:
+        self.raised: list[weakref.ref[BaseException]] = []
+        self.fallbacks: set[str] = set()
+
+    def fail(self, *_: Any) -> NoReturn:
+        error = ScriptError("no")
+        self.raised.append(weakref.ref(error))
+        raise error
+
+    ask = run = select = fail
+
+
+def test_a_poll_that_fails_keeps_nothing_alive() -> None:
+    """A reply may be large, and the garbage collector of a plugin that is busy runs rarely."""
+    collector: Any = Collector.__new__(Collector)
+    collector.memory = Memory()
+    host: Any = Unwilling()
+    gc.disable()
+    try:
+        with suppress(ScriptError):
+            collector._collect(host, Task("1", "host", 5985, {}, 5), ("host",))
+        assert len(host.raised) == 3
+        assert [reference() for reference in host.raised] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_a_document_type_is_refused_before_its_entities_expand() -> None:
+    laughs = b'<!DOCTYPE d [<!ENTITY e0 "lol"><!ENTITY e1 "&e0;&e0;">]><d>&e1;</d>'
+    for reply in (laughs, laughs.decode().encode("utf-16")):
+        with pytest.raises(ET.ParseError):
+            ET.fromstring(xml_repaired(reply))
