@@ -85,9 +85,11 @@ class Unwilling:
         self.fallbacks: set[str] = set()
 
     def fail(self, *_: Any) -> NoReturn:
-        error = ScriptError("no")
+        raise self._noted(ScriptError("no"))  # without a variable, which would keep it alive by itself
+
+    def _noted(self, error: ScriptError) -> ScriptError:
         self.raised.append(weakref.ref(error))
-        raise error
+        return error
 
     ask = run = select = fail
 
