@@ -6,13 +6,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.forms import AdminPasswordChangeForm
 
-from accounts.forms import AccountForm, ApiTokenForm, NewAccountForm
+from accounts.forms import AccountForm, ApiTokenForm, NewAccountForm, RoleField
 from accounts.models import ApiToken, AuditEntry
 from accounts.roles import Role, role_give, role_names
 from accounts.sessions import sessions_end
@@ -66,17 +67,22 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]  # 
         self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        field = form.base_fields.get("role")
-        if isinstance(field, forms.ChoiceField):
-            mine = set(_groups_within(request.user).values_list("name", flat=True))
-            field.choices = [("", "no role"), *(one for one in Role.choices if one[0] in mine)]
+        if "role" in form.base_fields:
+            # A field of its own: the declared one is shared by the forms of all threads.
+            form.base_fields["role"] = RoleField(_roles_within(request.user))
         return form
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Set the role, which is not among the groups of the form."""
+        """Set the role, which is not among the groups of the form. Groups that stay are not audited."""
+        role = form.cleaned_data.get("role", "")
+        if role and role not in _roles_within(request.user):
+            raise PermissionDenied
+        if "groups" in form.cleaned_data:
+            roles = Group.objects.filter(user=form.instance, name__in=Role.values)
+            form.cleaned_data["groups"] = [*form.cleaned_data["groups"], *roles]
         super().save_related(request, form, formsets, change)
         if "role" in form.cleaned_data:
-            role_give(form.instance, form.cleaned_data["role"])
+            role_give(form.instance, role)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
@@ -109,6 +115,11 @@ def _permissions_beyond(user: Any) -> QuerySet[Permission]:
     """Those that a user, who is no superuser, has not."""
     own = Permission.objects.filter(Q(user=user) | Q(group__user=user))
     return Permission.objects.exclude(pk__in=own)
+
+
+def _roles_within(user: Any) -> list[str]:
+    names = set(_groups_within(user).values_list("name", flat=True))
+    return [role for role in Role.values if role in names]
 
 
 def _groups_within(user: Any) -> QuerySet[Group]:

@@ -1,5 +1,6 @@
 """Forms of the admin's pages of users and API tokens."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +17,11 @@ from accounts.tokens import DEFAULT_DAYS, MAX_DAYS
 
 
 class RoleField(forms.ChoiceField):
-    """One of the roles, or none; the admin offers those that its user may give."""
+    """One of these roles, or none; the admin offers those that its user may give."""
 
-    def __init__(self) -> None:
+    def __init__(self, roles: Iterable[str] = ()) -> None:
         super().__init__(
-            choices=[("", "no role"), *Role.choices],
+            choices=[("", "no role"), *((role, Role(role).label) for role in roles)],
             required=False,
             widget=UnfoldAdminSelectWidget,
             help_text="What the user may do in the API and, as staff, in the admin.",

@@ -31,11 +31,11 @@ Outcomes = dict[int, Outcome]
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:
-    """`do` takes ids, the request, and the fields of `form`, checked. `permission` is Django's."""
+    """`do` takes ids, the request, and the checked fields of `form`. All of `permissions` are needed."""
 
     title: str
     button: str
-    permission: str
+    permissions: tuple[str, ...]
     do: Callable[[list[int], HttpRequest, Mapping[str, Any]], Outcomes]
     form: type[forms.Form] = forms.Form
     warning: str = ""
@@ -87,7 +87,7 @@ def _delete(ids: list[int], request: HttpRequest, fields: Mapping[str, Any]) -> 
     return bulk.devices_delete(ids)
 
 
-CHANGE = "devices.change_device"
+CHANGE = ("devices.change_device",)
 ACTIONS = {
     "provision": BulkAction("Provision: poll from now on", "Provision", CHANGE, _provision),
     "deactivate": BulkAction("Deactivate: stop polling", "Deactivate", CHANGE, _deactivate),
@@ -95,7 +95,11 @@ ACTIONS = {
     "unacknowledge": BulkAction("Take back the acknowledgement", "Take back", CHANGE, _unacknowledge),
     "set_interval": BulkAction("Set the interval", "Set", CHANGE, _set_interval, IntervalForm),
     "set_credential": BulkAction(
-        "Set the credential profile", "Set", CHANGE, _set_credential, CredentialForm
+        "Set the credential profile",
+        "Set",
+        (*CHANGE, "devices.use_credentialprofile"),
+        _set_credential,
+        CredentialForm,
     ),
     "forget": BulkAction(
         "Forget what is remembered, such as the host key",
@@ -107,7 +111,7 @@ ACTIONS = {
     "delete": BulkAction(
         "Delete",
         "Delete",
-        "devices.delete_device",
+        ("devices.delete_device",),
         _delete,
         warning="Their history is deleted too. This cannot be undone.",
     ),
@@ -170,6 +174,6 @@ def _allowed(request: HttpRequest, name: str) -> BulkAction:
     action = ACTIONS.get(name)
     if action is None:
         raise Http404
-    if not request.user.has_perm(action.permission):
+    if not request.user.has_perms(action.permissions):
         raise PermissionDenied
     return action

@@ -90,7 +90,7 @@ class DevicePageAdmin(DeviceAdmin):
         return {
             name: (_asking(name), name, action.title)
             for name, action in bulk_pages.ACTIONS.items()
-            if request.user.has_perm(action.permission)
+            if request.user.has_perms(action.permissions)
         }
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

@@ -109,7 +109,9 @@ class DeviceAdmin(TableAdmin):
         return devices_search(queryset, search_term.split()), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Device | None = None) -> tuple[str, ...]:
-        fixed = ("discovery_profile", "plugin_id") if obj else ("discovery_profile",)
+        fixed: tuple[str, ...] = ("discovery_profile", "plugin_id") if obj else ("discovery_profile",)
+        if obj and not request.user.has_perm("devices.use_credentialprofile"):
+            fixed = (*fixed, "credential_profile")  # or its secret could be sent to a host of one's choice
         return (*self.readonly_fields, *fixed)
 
     def get_form(

@@ -130,6 +130,11 @@ class Device(Timestamped):
         return f"{self.hostname} ({self.ip_address})"
 
     @property
+    def is_acknowledged(self) -> bool:
+        """Whether a user knows of this failure; an acknowledgement of an earlier one does not count."""
+        return self.acknowledged_at is not None and self.acknowledged_at >= self.status_since
+
+    @property
     def polling_interval(self) -> timedelta:
         return timedelta(seconds=self.polling_interval_seconds)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import orjson
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState, StatusChange, Timestamped
@@ -243,7 +243,8 @@ def device_acknowledge(*, device_id: int, by: str) -> bool:
     not failed, or is acknowledged already.
     """
     is_down = Q(has_failed=True) | Q(status=DeviceStatus.ERROR)
-    failed = Device.objects.filter(is_down, pk=device_id, acknowledged_at=None)
+    is_new = Q(acknowledged_at=None) | Q(acknowledged_at__lt=F("status_since"))
+    failed = Device.objects.filter(is_down, is_new, pk=device_id)
     return bool(failed.update(acknowledged_by=by, acknowledged_at=Now(), updated_at=Now()))
 
 

@@ -108,6 +108,7 @@ class ModelAdmin(LookedModelAdmin[Row]):
             "title": f"History of {shown}",
             "entries": entries,
             "may_see": may_see,
+            "is_cut": len(entries) == HISTORY_ENTRIES,
             "main": self.audited_as[0],
             "opts": self.opts,
             "object": shown,

@@ -9,7 +9,6 @@ once.
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from functools import wraps
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -269,17 +268,6 @@ def new_folder(name: str) -> str | None:
         return None
     if not Path(raw).is_absolute() or (Path(raw).exists() and not Path(raw).is_dir()):
         raise ImproperlyConfigured(f"{name} must be the absolute path of a folder; {_shown(raw)} is not one.")
-    return raw
-
-
-@_reader
-def program(name: str, default: str) -> str:
-    """The name of a program, or its path. One that is set is there."""
-    raw = _raw(name)
-    if raw is None:
-        return default
-    if shutil.which(raw) is None:
-        raise ImproperlyConfigured(f"{name} must name a program that can be run; {_shown(raw)} is not one.")
     return raw
 
 

@@ -52,7 +52,6 @@ UNFOLD: dict[str, Any] = {
     "COLORS": {"primary": PRIMARY},
     "STYLES": [lambda request: static("console/console.css")],
     "SCRIPTS": [lambda request: static("console/timezone.js")],
-    "COMMAND": {"search_models": ["devices.device", "discovery.discoveryprofile"]},
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,  # which finds devices, not only pages

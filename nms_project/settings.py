@@ -358,7 +358,7 @@ NMS_LOGIN_ATTEMPTS = env.integer("NMS_LOGIN_ATTEMPTS", 3, low=1, high=100)
 NMS_LOGIN_WINDOW_SECONDS = env.integer("NMS_LOGIN_WINDOW_SECONDS", 900, low=1, high=86_400)
 NMS_PLUGINS_DIR = env.folder("NMS_PLUGINS_DIR", BASE_DIR / "plugins")
 
-NMS_FPING = env.program("NMS_FPING", "fping")
+NMS_FPING = env.text("NMS_FPING", "fping")
 NMS_FPING_COUNT = env.integer("NMS_FPING_COUNT", 0, low=0, high=20)
 NMS_FPING_TIMEOUT_MS = env.integer("NMS_FPING_TIMEOUT_MS", 500, low=50, high=2_000)
 NMS_FPING_RETRIES = env.integer("NMS_FPING_RETRIES", 2, low=0, high=5)

@@ -162,7 +162,10 @@ FROM unnest(%(devices)s::bigint[]) AS wanted (id) CROSS JOIN LATERAL (
     UNION ALL
     (SELECT * FROM devices_statuschange
      WHERE device_id = wanted.id AND at >= %(start)s AND at < %(end)s)
-) AS change ORDER BY change.at, change.id
+) AS change
+-- Of a change of the interval alone, which shows nothing new.
+WHERE change.old_status <> change.new_status OR change.has_failed IS NOT NULL
+ORDER BY change.at, change.id
 """
 
 

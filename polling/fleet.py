@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from metrics.models import RollupProgress
 from polling.availability import histories
@@ -84,14 +84,16 @@ def _fresh(start: datetime, end: datetime) -> Iterable[HourOfFleet]:
 
 # --- Availability of all devices ---
 
-# Most devices are up throughout: active since before the range, up at the end of the hour before it, and
+# Most devices are up throughout: active since before the range, up when it was last known before it, and
 # without a failure in it. They are counted here; the histories of the others are read.
 PLAIN = """
 WITH failing AS (
     {failing}
 ), up_before AS (
     SELECT device_id FROM polling_verdict_1h
-    WHERE start_at = %(start)s - interval '1 hour' AND first_at IS NOT NULL
+    -- The last hour in which anything was polled: NMS may have stood still since then.
+    WHERE start_at = (SELECT max(start_at) FROM polling_fleethour WHERE start_at < %(start)s AND devices > 0)
+      AND start_at >= %(start)s - interval '2 days' AND first_at IS NOT NULL
       AND (changes IS NULL OR changes -> -1 ->> 1 = 'ok')
 ), device AS (
     SELECT id, status = 'active' AND status_since <= %(start)s
@@ -136,9 +138,14 @@ def fleet_hours_fill() -> bool:
     lacking = FleetHour.objects.filter(monitored_seconds=None).order_by("-start_at")
     starts = list(lacking.values_list("start_at", flat=True)[:FILLED_AT_A_TIME])
     for start in starts:
-        time = fleet_time(start, start + HOUR, is_finished=True).get(start, MonitoredTime())
-        # An hour that was rolled up again since then has been set to NULL, and is added up next time.
-        lacking.filter(start_at=start).update(monitored_seconds=time.monitored, outage_seconds=time.outage)
+        # A roll-up that makes the hour again waits for the row, and sets it to NULL afterwards.
+        with transaction.atomic():
+            row = lacking.select_for_update().filter(start_at=start).first()
+            if row is None:
+                continue
+            time = fleet_time(start, start + HOUR, is_finished=True).get(start, MonitoredTime())
+            row.monitored_seconds, row.outage_seconds = time.monitored, time.outage
+            row.save(update_fields=["monitored_seconds", "outage_seconds"])
     return len(starts) < FILLED_AT_A_TIME
 
 

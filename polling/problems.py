@@ -52,7 +52,8 @@ WITH problems AS MATERIALIZED (
     SELECT id AS device_id, hostname, host(ip_address) AS address,
            CASE status WHEN 'error' THEN status ELSE 'down' END AS state, status_since AS since,
            status_reason AS reason
-    FROM devices_device WHERE (has_failed OR status = 'error') AND acknowledged_at IS NULL
+    FROM devices_device WHERE (has_failed OR status = 'error')
+      AND (acknowledged_at IS NULL OR acknowledged_at < status_since)
     UNION ALL
     SELECT id, hostname, host(ip_address), last_verdict, newest_sample_at, NULL
     FROM devices_pollstate JOIN devices_device ON id = device_id AND status = 'active'

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Case, Count, IntegerField, Q, Value, When
+from django.db.models import Case, Count, F, IntegerField, Q, Value, When
 
 from devices.models import Device, DeviceStatus
 from polling.models import VerdictKind
@@ -20,8 +20,11 @@ IS_WAITING = ACTIVE & ~Q(poll_state__last_verdict__in=(*FAILING_VERDICTS, Verdic
 IS_PENDING = Q(status=DeviceStatus.DISCOVERED)
 IS_PAUSED = Q(status=DeviceStatus.INACTIVE, has_failed=False)
 IS_UNMONITORED = IS_WAITING | IS_PENDING | IS_PAUSED
-IS_ACKNOWLEDGED = IS_DOWN & Q(acknowledged_at__isnull=False)
-IS_PROBLEM = (IS_DOWN & Q(acknowledged_at__isnull=True)) | IS_FAILING
+# An acknowledgement holds for the failure it was made for, even where its successor did not clear it.
+IS_ACKNOWLEDGED = IS_DOWN & Q(acknowledged_at__gte=F("status_since"))
+IS_PROBLEM = (
+    IS_DOWN & (Q(acknowledged_at__isnull=True) | Q(acknowledged_at__lt=F("status_since")))
+) | IS_FAILING
 
 # The worst first.
 SEVERITY = Case(

@@ -148,12 +148,14 @@ FROM counted LEFT JOIN changed USING (device_id, start_at)
 )
 
 # Hours in which nothing was polled count as well: devices may have been down in them. Their availability is
-# added up later (polling/fleet.py), and so is that of the hour after each, which begins as this one ends.
+# added up later (polling/fleet.py), and so is that of the day after each, as long as the longest interval.
 FLEET = f"""
 WITH following AS (
-    UPDATE polling_fleethour SET monitored_seconds = NULL, outage_seconds = NULL
-    WHERE start_at IN (SELECT unnest(%(starts)s::timestamptz[]) + interval '1 hour')
-      AND start_at <> ALL(%(starts)s)
+    UPDATE polling_fleethour AS fleet SET monitored_seconds = NULL, outage_seconds = NULL
+    WHERE start_at <> ALL(%(starts)s) AND EXISTS (
+        SELECT FROM unnest(%(starts)s::timestamptz[]) AS made (start_at)
+        WHERE fleet.start_at > made.start_at AND fleet.start_at <= made.start_at + interval '1 day'
+    )
 )
 INSERT INTO polling_fleethour (start_at, devices, {", ".join(SUMS)})
 SELECT wanted.start_at, count(hour.device_id), {", ".join(f"coalesce(sum({name}), 0)" for name in SUMS)}

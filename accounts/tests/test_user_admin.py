@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from accounts.models import AuditEntry
 from accounts.roles import PERMISSIONS, Role
 
 VIEWER_CODENAMES = [name.partition(".")[2] for name in PERMISSIONS[Role.VIEWER]]
@@ -135,3 +137,27 @@ def test_a_role_with_more_rights_is_not_offered(client: Client, other: User) -> 
     page = change(client, other, role="admin")
     assert "Select a valid choice" in page
     assert [group.name for group in other.groups.all()] == ["viewer"]
+
+
+def test_the_roles_of_one_form_are_not_those_of_another(client: Client, admin_user: User) -> None:
+    """Two threads may show forms at once."""
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_user", "change_user", *VIEWER_CODENAMES])
+    )
+    page = admin.site._registry[User]
+    limited, all_roles = RequestFactory().get("/"), RequestFactory().get("/")
+    limited.user, all_roles.user = clerk, admin_user
+    form = page.get_form(limited, clerk, change=True)
+    page.get_form(all_roles, clerk, change=True)
+    assert [name for name, _ in form.base_fields["role"].choices] == ["", "viewer"]  # type: ignore[attr-defined]
+
+
+def test_a_change_of_something_else_records_no_change_of_roles(by_admin: Client, other: User) -> None:
+    last = AuditEntry.objects.latest("id").pk
+    change(by_admin, other, role="viewer", email="other@example.org")
+    new = AuditEntry.objects.filter(pk__gt=last)
+    assert list(new.values_list("object_type", flat=True)) == ["user"]
+    change(by_admin, other, role="operator", email="other@example.org")
+    found = new.filter(object_type="role of a user").values_list("action", flat=True)
+    assert sorted(found) == ["create", "delete"]

@@ -33,7 +33,7 @@ def test_an_empty_installation_is_shown(admin_client: Client) -> None:
     shown = page(admin_client)
     assert "First steps" in shown
     assert "are listed here" in shown
-    assert "No run is under way." in shown
+    assert "No discovery is in progress." in shown
     assert admin_client.get("/admin/").status_code == 200
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -19,6 +20,7 @@ from devices.services import database_now, device_create, device_deactivate, dev
 from metrics.models import RollupProgress
 from metrics.partitions import partitions_ensure
 from polling.models import Verdict, VerdictRollup1h
+from polling.problems import problems_now
 from polling.strips import HOURS, strips
 from polling.verdict_rollups import COUNTS, VERDICTS
 
@@ -268,6 +270,33 @@ def test_an_acknowledgement_ends_with_the_failure(admin_client: Client, device: 
     bulk.devices_provision([device.pk], interval_seconds=None)
     device_take_off(device_id=device.pk, status=DeviceStatus.INACTIVE, reason="again")
     assert names(admin_client, {"state": "problem"}) == ["win-1"]
+
+
+def test_an_acknowledgement_of_an_earlier_failure_does_not_count(
+    admin_client: Client, device: Device
+) -> None:
+    """An older process does not clear it."""
+    device_take_off(device_id=device.pk, status=DeviceStatus.INACTIVE, reason="x")
+    long_ago = database_now() - timedelta(days=1)
+    Device.objects.update(acknowledged_by="admin", acknowledged_at=long_ago)
+    assert names(admin_client, {"state": "problem"}) == ["win-1"]
+    assert names(admin_client, {"state": "acknowledged"}) == []
+    assert "acknowledged by" not in admin_client.get(LIST).content.decode()
+    assert problems_now(database_now(), limit=5).total == 1
+    assert bulk.devices_acknowledge([device.pk], by="admin") == {device.pk: bulk.Outcome.ACKNOWLEDGED}
+    assert problems_now(database_now(), limit=5).total == 0
+
+
+def test_a_credential_is_set_by_those_that_may_use_credentials(client: Client, device: Device) -> None:
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_device", "change_device", "view_credentialprofile"])
+    )
+    client.force_login(clerk)
+    profile = device.credential_profile_id
+    assert ask(client, "set_credential", [device.pk], credential_profile=str(profile)).status_code == 403
+    page = client.get(f"{LIST}{device.pk}/change/").content.decode()
+    assert 'name="credential_profile"' not in page
 
 
 @pytest.mark.parametrize(

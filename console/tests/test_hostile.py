@@ -67,11 +67,6 @@ def test_an_export_with_a_filter_that_cannot_be_is_no_download(
         assert answer.headers["Content-Type"].startswith("text/html"), query
 
 
-@pytest.mark.parametrize("page", ["0", "x", DIGITS])
-def test_a_page_of_a_search_that_cannot_be_is_not_found(admin_client: Client, page: str) -> None:
-    assert admin_client.get(reverse("admin:search"), {"s": "a", "page": page}).status_code == 404
-
-
 def test_a_page_of_no_row_leads_away(admin_client: Client) -> None:
     for name, pk, page in product(model_names(), IDS, ("change", "history", "delete")):
         answer = admin_client.get(reverse(f"admin:{name}_{page}", args=[pk]))

@@ -7,11 +7,12 @@ from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet, ViewSet
 
-from accounts.permissions import A_LOGIN
+from accounts.permissions import A_LOGIN, is_allowed
 from devices import bulk, services
 from devices.api.serializers import (
     BulkCredentialSerializer,
@@ -221,6 +222,9 @@ class DeviceViewSet(KeepingPut, TableViews, ModelViewSet[Device]):
     @action(detail=False, methods=["post"], url_path="set_credential", url_name="set-credential-many")
     def set_credential_many(self, request: Request) -> Response:
         """Gives devices another credential profile of their protocol, from their next poll on."""
+        needed = "devices.use_credentialprofile"
+        if not is_allowed(request.user, request.auth, needed):
+            raise PermissionDenied(f"This needs the permission {needed}.")
         fields = _validated(BulkCredentialSerializer, request)
         found = bulk.devices_set_credential(fields["device_ids"], profile=fields["credential_profile_id"])
         return _outcomes(found)

@@ -2,12 +2,19 @@
 
 from django.db import migrations, models
 
-# The audit says what people change, an acknowledgement among it. What PostgreSQL makes itself is left out.
 AUDIT = """
 DROP TRIGGER IF EXISTS audit ON devices_device;
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON devices_device
 FOR EACH ROW EXECUTE FUNCTION accounts_audit('device', '', '{silent}', 'hostname', 'people')
 """
+# Until now an acknowledgement was noted by setting has_failed to false.
+ACKNOWLEDGED = """
+UPDATE devices_device SET has_failed = true, acknowledged_at = now()
+WHERE NOT has_failed AND (
+    status = 'error' OR (status = 'inactive' AND status_reason LIKE '% failures within the window, the last: %')
+)
+"""
+# The audit records what people change, an acknowledgement included.
 SILENT = "updated_at,status_since,search_text,has_failed"
 
 
@@ -44,6 +51,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="device", index=models.Index(fields=["sort_name", "id"], name="device_sort_name")
         ),
+        migrations.RunSQL(ACKNOWLEDGED, migrations.RunSQL.noop),
         # Lists are ordered by the column above instead.
         migrations.RemoveIndex(model_name="device", name="device_hostname"),
         migrations.RunSQL(AUDIT.format(silent=f"{SILENT},sort_name"), AUDIT.format(silent=SILENT)),

@@ -26,6 +26,7 @@ RESTART_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # after the first, second, â
 HEALTHY_SECONDS = 60.0  # a process that ran for so long ended for a new reason
 STOP_SECONDS = 8.0  # workers need up to six to finish or put back their messages
 CHECK_SECONDS = 0.1
+ANNOUNCE_SECONDS = 60.0
 OWN_NAME = "run"
 
 
@@ -80,6 +81,7 @@ class Supervisor:
         self._servers = dict(servers or {})
         self._server_retries = {name: _Retry(started_at=time.monotonic()) for name in self._servers}
         self._children: list[_Child] = []
+        self._announcement: list[str] = []
         self._signal = 0
 
     def add(self, name: str, command: str) -> None:
@@ -88,15 +90,20 @@ class Supervisor:
         self._printer.width = max(self._printer.width, len(name))
 
     def say_once(self, condition: Callable[[], bool], text: str) -> None:
-        """Print the lines of `text` once `condition` holds, which is asked again and again."""
+        """Print the lines of `text` once `condition` holds, after ANNOUNCE_SECONDS, or at the end."""
+        self._announcement = text.strip().splitlines()
 
         def wait() -> None:
-            while not condition():
+            until = time.monotonic() + ANNOUNCE_SECONDS
+            while not condition() and time.monotonic() < until:
                 time.sleep(CHECK_SECONDS)
-            for line in text.strip().splitlines():
-                self._say(line)
+            self._announce()
 
         threading.Thread(target=wait, daemon=True).start()
+
+    def _announce(self) -> None:
+        while self._announcement:
+            self._say(self._announcement.pop(0))
 
     def run(self, environment: Mapping[str, str], cwd: Path) -> int:
         """Return 128 and the number of the signal that ended it, once every process has ended."""
@@ -111,6 +118,7 @@ class Supervisor:
                     self._supervise(child, environment, cwd)
                 time.sleep(CHECK_SECONDS)
         finally:
+            self._announce()
             self._stop()
             for number, handler in handlers.items():
                 signal.signal(number, handler)

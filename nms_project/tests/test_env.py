@@ -10,6 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
 
 from nms_project import env, state
 from nms_project.stack.live import ROOT
@@ -234,7 +235,6 @@ BAD = {
     "NMS_ALLOWED_HOSTS": "https://nms.example.org",
     "NMS_CSRF_TRUSTED_ORIGINS": "nms.example.org",
     "NMS_ENCRYPTION_KEYS": "not;keys",
-    "NMS_FPING": "/nonexistent/fping",
     "NMS_LOG_LEVEL": "LOUD",
     "NMS_PLUGINS_DIR": "/nonexistent/plugins",
     "NMS_PROMETHEUS_TOKEN": "tökén",
@@ -248,6 +248,7 @@ NOT_REFUSED = {
     "DJANGO_SUPERUSER_USERNAME",
     "DJANGO_SUPERUSER_PASSWORD",
     "DJANGO_SUPERUSER_EMAIL",
+    "NMS_FPING",  # checked by the workers that run it; see below
     "NMS_STATE_DIR",  # a path that may have to be made; see below
 }
 
@@ -315,3 +316,10 @@ def test_a_short_visibility_timeout_is_a_warning(settings: Any) -> None:
 def test_embedded_servers_are_no_production(settings: Any) -> None:
     settings.NMS_EMBEDDED_REDIS = True
     assert "nms.E001" in [message.id for message in run_checks(include_deployment_checks=True)]
+
+
+@pytest.mark.parametrize("queue", ["ping", "discovery"])
+def test_a_worker_that_needs_fping_does_not_start_without_it(settings: Any, queue: str) -> None:
+    settings.NMS_FPING = "/nonexistent/fping"
+    with pytest.raises(CommandError, match="NMS_FPING must name a program"):
+        call_command("worker", queue)

@@ -66,7 +66,7 @@ class Relay:
             self._outer.sendto(data, agent)
 
     def _from_agent(self, data: bytes, peer: Any) -> None:
-        self._answered_from = str(peer[0])
+        self._answered_from, self.error = str(peer[0]), None
         if self._inner is not None and self._client is not None:
             self._inner.sendto(data, self._client)
 

@@ -205,7 +205,7 @@ class SshWorker:
                 )
             case SessionRefused():
                 code = ErrorCode.QUOTA if error.is_quota else ErrorCode.PROTOCOL
-                return code, f"the host closed the connection before the login, it said: {error}"
+                return code, f"the host closed the connection before the login. Its message: {error}"
             case NotLinux() | ScriptError():
                 return ErrorCode.SCRIPT, str(error)
             case asyncssh.ChannelOpenError():

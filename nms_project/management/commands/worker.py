@@ -1,6 +1,7 @@
 """A Celery worker of one or more queues, with the pool that they need."""
 
 import os
+import shutil
 import socket
 import sys
 import warnings
@@ -12,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from nms_project import celery_app
 from nms_project.checks import SETTINGS
-from nms_project.queues import concurrency, queue_names
+from nms_project.queues import Queue, concurrency, queue_names
 
 
 class Command(BaseCommand):
@@ -31,6 +32,11 @@ class Command(BaseCommand):
             raise CommandError(
                 f"There is no queue {', '.join(unknown)}. With NMS_POLL_SHARDS={settings.NMS_POLL_SHARDS} "
                 f"the queues are: {', '.join(queue_names())}."
+            )
+        if {Queue.PING, Queue.DISCOVERY} & set(queues) and shutil.which(settings.NMS_FPING) is None:
+            raise CommandError(
+                f"NMS_FPING must name a program that can be run; {settings.NMS_FPING!r} is not one. "
+                "Install fping, or set it to its path."
             )
         name = f"{'+'.join(queues)}.{os.getpid()}@{socket.gethostname()}"
         threads = sum(concurrency(queue) for queue in queues)
