@@ -92,7 +92,7 @@ def test_times_are_shown_in_the_browsers_time_zone(admin_client: Client, device:
     assert "2026-07-01 12:00:00" in last_polled(admin_client, "UTC")
 
 
-@pytest.mark.parametrize("zone", ["Mars/Olympus", "../../etc/passwd", "\0", "", "%00", "x" * 4_000])
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../../etc/passwd", "", "%00", "x" * 4_000])
 def test_a_time_zone_that_is_none_is_utc(admin_client: Client, device: Device, zone: str) -> None:
     PollState.objects.update(last_polled_at=datetime(2026, 7, 1, 12, tzinfo=UTC))
     assert "2026-07-01 12:00:00" in last_polled(admin_client, zone)
