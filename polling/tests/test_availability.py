@@ -47,7 +47,7 @@ def change(device: Device, minute: int, what: str) -> None:
     reason = "3 failures within the window, the last: does not answer ping" if "failed" in what else what
     StatusChange.objects.create(
         device=device,
-        old_status=device.status,
+        old_status="active" if "failed" in what else device.status,
         new_status=status,
         reason=reason,
         has_failed=has_failed,
