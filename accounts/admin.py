@@ -68,7 +68,7 @@ class AccountAdmin(UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]  # 
     ) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
         if "role" in form.base_fields:
-            # A field of its own: the declared one is shared by the forms of all threads.
+            # A new field: the declared one is shared by the forms of all threads.
             form.base_fields["role"] = RoleField(_roles_within(request.user))
         return form
 
@@ -145,7 +145,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ModelAdmin[ApiToken]):
-    """Users make and revoke tokens of their own. Those with the right to see other users' see all of them."""
+    """Users make and revoke their own tokens. Those with the right to see other users' see all of them."""
 
     audited_as = ("API token",)
     empty_text = "A token lets a program use the API as you, with no more rights than its scope."
@@ -198,7 +198,7 @@ class ApiTokenAdmin(ModelAdmin[ApiToken]):
         context = {
             **self.admin_site.each_context(request),
             "title": f"API token {obj.name}",
-            "token": request.nms_token,  # type: ignore[attr-defined]
+            "token": request.nms_token,  # type: ignore[attr-defined]  # set by save_related
             "opts": self.opts,
         }
         answer = TemplateResponse(request, "admin/accounts/apitoken/made.html", context)

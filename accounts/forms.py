@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.models import ApiToken
 from accounts.roles import Role, role_names
-from accounts.tokens import DEFAULT_DAYS, MAX_DAYS
+from accounts.tokens import BEYOND_LIMIT, DEFAULT_DAYS, is_within_limit
 
 
 class RoleField(forms.ChoiceField):
@@ -63,7 +63,6 @@ class ApiTokenForm(forms.ModelForm[ApiToken]):
         self.initial.setdefault("expires_at", timezone.now() + timedelta(days=DEFAULT_DAYS))
 
     def clean_expires_at(self) -> Any:
-        value, now = self.cleaned_data["expires_at"], timezone.now()
-        if not now < value <= now + timedelta(days=MAX_DAYS):
-            raise ValidationError(f"Must lie within the next {MAX_DAYS} days.")
-        return value
+        if not is_within_limit(self.cleaned_data["expires_at"]):
+            raise ValidationError(BEYOND_LIMIT)
+        return self.cleaned_data["expires_at"]

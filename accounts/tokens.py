@@ -15,6 +15,7 @@ from nms_project.errors import OF_ALL_FIELDS, InvalidInput
 
 DEFAULT_DAYS = 90  # that a token lives
 MAX_DAYS = 366
+BEYOND_LIMIT = f"Must lie within the next {MAX_DAYS} days."
 MAX_TOKENS = 100  # that are valid, of one user
 PREFIX = "nms_"  # so that scanners of source code find one that was committed
 USED_RESOLUTION = timedelta(minutes=1)  # a busy client does not write a row with each request
@@ -27,6 +28,12 @@ SELECT auth_user.*, token.id AS token_id, token.name AS token_name, token.scope 
 FROM accounts_apitoken AS token JOIN auth_user ON auth_user.id = token.user_id
 WHERE token.digest = %s AND auth_user.is_active
 """
+
+
+def is_within_limit(expires_at: datetime) -> bool:
+    """Return whether a token made now may end then."""
+    now = timezone.now()
+    return now < expires_at <= now + timedelta(days=MAX_DAYS)
 
 
 @transaction.atomic

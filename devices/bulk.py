@@ -39,7 +39,7 @@ def devices_deactivate(device_ids: Iterable[int], *, reason: str) -> dict[int, O
     def one(device_id: int) -> Outcome:
         if services.device_deactivate(device_id=device_id, reason=reason):
             return Outcome.DEACTIVATED
-        return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
+        return _unchanged(device_id)
 
     return _each(device_ids, one)
 
@@ -95,7 +95,7 @@ def devices_acknowledge(device_ids: Iterable[int], *, by: str) -> dict[int, Outc
     def one(device_id: int) -> Outcome:
         if services.device_acknowledge(device_id=device_id, by=by):
             return Outcome.ACKNOWLEDGED
-        return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
+        return _unchanged(device_id)
 
     return _each(device_ids, one)
 
@@ -104,7 +104,7 @@ def devices_unacknowledge(device_ids: Iterable[int]) -> dict[int, Outcome]:
     def one(device_id: int) -> Outcome:
         if services.device_unacknowledge(device_id=device_id):
             return Outcome.UNACKNOWLEDGED
-        return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
+        return _unchanged(device_id)
 
     return _each(device_ids, one)
 
@@ -114,6 +114,10 @@ def devices_delete(device_ids: Iterable[int]) -> dict[int, Outcome]:
         return Outcome.DELETED if services.device_delete(device_id=device_id) else Outcome.NOT_FOUND
 
     return _each(device_ids, one)
+
+
+def _unchanged(device_id: int) -> Outcome:
+    return Outcome.UNCHANGED if Device.objects.filter(pk=device_id).exists() else Outcome.NOT_FOUND
 
 
 def _each(device_ids: Iterable[int], one: Callable[[int], Outcome]) -> dict[int, Outcome]:

@@ -1,4 +1,4 @@
-"""Child processes that lead a group of their own."""
+"""Child processes that lead their process group."""
 
 import os
 import subprocess

@@ -5,7 +5,6 @@ from typing import Any, cast
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from rest_framework import serializers
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenBackendError
 from rest_framework_simplejwt.serializers import (
@@ -21,7 +20,7 @@ from accounts.lockout import success_note
 from accounts.models import ApiToken, RotatedToken
 from accounts.roles import Role
 from accounts.sessions import SESSION_CLAIM, SESSION_ENDED, session_claim, session_user, sessions_end
-from accounts.tokens import MAX_DAYS
+from accounts.tokens import BEYOND_LIMIT, is_within_limit
 from nms_project.fields import TextField, TimeField
 
 # Two tabs of a browser may refresh at once; later than that it is somebody else who has the token.
@@ -137,9 +136,8 @@ class ApiTokenCreateSerializer(serializers.Serializer[Any]):
     expires_at = TimeField(required=False, help_text="Default: in 90 days; at most in 366.")
 
     def validate_expires_at(self, value: datetime) -> datetime:
-        now = timezone.now()
-        if not now < value <= now + timedelta(days=MAX_DAYS):
-            raise serializers.ValidationError(f"Must lie within the next {MAX_DAYS} days.")
+        if not is_within_limit(value):
+            raise serializers.ValidationError(BEYOND_LIMIT)
         return value
 
 

@@ -243,7 +243,7 @@ BAD = {
     "NMS_TRUSTED_PROXIES": "10.0.0.5/8",
     "REDIS_URL": "http://h",
 }
-# Read by `prepare` and `demo` alone, which have tests of their own, and where any text is a good value.
+# Read by `prepare` and `demo` only, which have their own tests, and where any text is a good value.
 NOT_REFUSED = {
     "DJANGO_SUPERUSER_USERNAME",
     "DJANGO_SUPERUSER_PASSWORD",
