@@ -10,6 +10,7 @@ from unfold.templatetags.unfold_list import result_headers
 
 from console.strip_svg import strip_svg
 from devices.models import Device, DeviceStatus
+from devices.selectors import IS_DOWN
 from devices.services import database_now
 from nms_project.admin import ChangeList
 from polling import states
@@ -19,7 +20,7 @@ from polling.strips import strips
 # Saved views hold these names.
 STATES = {
     "problem": ("Problem: down or failing", states.IS_PROBLEM),
-    "down": ("Down", states.IS_DOWN),
+    "down": ("Down", IS_DOWN),
     "acknowledged": ("Down, acknowledged", states.IS_ACKNOWLEDGED),
     "configuration": ("Down by configuration", Q(status=DeviceStatus.ERROR)),
     "failing": ("Failing", states.IS_FAILING),

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
+from django.db.models import F, Q
+
 from devices.models import Device, DeviceStatus, StatusChange
+
+# Of a device that its failures, or its configuration, took off the schedule.
+IS_DOWN = Q(has_failed=True) | Q(status=DeviceStatus.ERROR)
+# An acknowledgement holds for the failure it was made for, even where its successor did not clear it.
+IS_UNACKNOWLEDGED = Q(acknowledged_at__isnull=True) | Q(acknowledged_at__lt=F("status_since"))
 
 
 def remembered_by_address(addresses: Sequence[str], port: int) -> dict[str, dict[str, str]]:

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import orjson
 from django.db import connection, transaction
-from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from devices.models import CredentialProfile, Device, DeviceStatus, PollState, StatusChange, Timestamped
 from devices.schedule import grid_offset_ms, next_slot
+from devices.selectors import IS_DOWN, IS_UNACKNOWLEDGED
 from nms_project.errors import Conflict, InvalidInput
 from plugins.contract import MAX_REMEMBERED_BYTES
 
@@ -242,9 +242,7 @@ def device_acknowledge(*, device_id: int, by: str) -> bool:
     """Note that the user named `by` knows of a device that failed; it stays down. Return False where it has
     not failed, or is acknowledged already.
     """
-    is_down = Q(has_failed=True) | Q(status=DeviceStatus.ERROR)
-    is_new = Q(acknowledged_at=None) | Q(acknowledged_at__lt=F("status_since"))
-    failed = Device.objects.filter(is_down, is_new, pk=device_id)
+    failed = Device.objects.filter(IS_DOWN, IS_UNACKNOWLEDGED, pk=device_id)
     return bool(failed.update(acknowledged_by=by, acknowledged_at=Now(), updated_at=Now()))
 
 

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Case, Count, F, IntegerField, Q, Value, When
+from django.db.models import Case, Count, IntegerField, Q, Value, When
 
 from devices.models import Device, DeviceStatus
+from devices.selectors import IS_DOWN, IS_UNACKNOWLEDGED
 from polling.models import VerdictKind
 from polling.verdict_rollups import DOWN
 
 FAILING_VERDICTS = (*DOWN, VerdictKind.PLUGIN_ERROR.value)
 ACTIVE = Q(status=DeviceStatus.ACTIVE)
 
-IS_DOWN = Q(has_failed=True) | Q(status=DeviceStatus.ERROR)
 IS_FAILING = ACTIVE & Q(poll_state__last_verdict__in=FAILING_VERDICTS)
 IS_UP = ACTIVE & Q(poll_state__last_verdict=VerdictKind.OK)
 # Active, and neither: never polled, or the last slots were lost.
@@ -20,11 +20,8 @@ IS_WAITING = ACTIVE & ~Q(poll_state__last_verdict__in=(*FAILING_VERDICTS, Verdic
 IS_PENDING = Q(status=DeviceStatus.DISCOVERED)
 IS_PAUSED = Q(status=DeviceStatus.INACTIVE, has_failed=False)
 IS_UNMONITORED = IS_WAITING | IS_PENDING | IS_PAUSED
-# An acknowledgement holds for the failure it was made for, even where its successor did not clear it.
-IS_ACKNOWLEDGED = IS_DOWN & Q(acknowledged_at__gte=F("status_since"))
-IS_PROBLEM = (
-    IS_DOWN & (Q(acknowledged_at__isnull=True) | Q(acknowledged_at__lt=F("status_since")))
-) | IS_FAILING
+IS_ACKNOWLEDGED = IS_DOWN & ~IS_UNACKNOWLEDGED
+IS_PROBLEM = (IS_DOWN & IS_UNACKNOWLEDGED) | IS_FAILING
 
 # The worst first.
 SEVERITY = Case(
